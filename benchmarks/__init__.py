@@ -1,0 +1,1 @@
+"""Side-by-side measurements, each beside a peer in the same run."""

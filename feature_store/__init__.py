@@ -1,0 +1,1 @@
+"""What lies between training and serving: item vocabulary, checkpoints, fold-in, local stores."""

@@ -1,0 +1,215 @@
+"""A checkpoint: the global model as serving and devices need it, in a folder that is verified before it is used.
+
+    manifest.json                what it is, with the digest of every other file
+    manifest.sig                 an Ed25519 signature over the bytes of manifest.json
+    item_ids.json                item ids in the order of their rows
+    item_vectors.safetensors     Q, float32 (items, dim)
+    item_gram.safetensors        QᵀQ, float32 (dim, dim): folding in needs it beside Q
+    item_counts.safetensors      how many people met each item, float32 (items,), as training summed it securely
+
+Arrays are safetensors, never pickle: reading a checkpoint runs no code of its author.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
+
+from feature_store.arrays import Float32Array, Int32Array
+from feature_store.durable import sync_folder, write_synced
+from feature_store.embedding import UserEmbedding
+from feature_store.errors import BadInput, CorruptCheckpoint, UnknownCheckpoint, UntrustedCheckpoint
+from feature_store.fold_in import FoldInSettings, fold_in, fold_in_many
+from feature_store.manifest import FORMAT_VERSION, CheckpointManifest, FileDigest, PrivacySpent, derive_checkpoint_id
+from feature_store.signing import Signature, SigningKey, TrustedKeys
+from feature_store.vocabulary import ItemVocabulary
+
+_ARRAYS = ("item_vectors", "item_gram", "item_counts")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """A verified checkpoint in memory. Its arrays are read-only: many requests share them."""
+
+    manifest: CheckpointManifest
+    vocabulary: ItemVocabulary
+    item_vectors: Float32Array
+    item_gram: Float32Array
+    item_counts: Float32Array
+
+    def fold_in(self, rows: Int32Array, watermark: int = 0) -> UserEmbedding:
+        """The user embedding of a history (distinct rows of this checkpoint's items)."""
+        vector = fold_in(self.item_vectors, self.item_gram, rows, self.manifest.fold_in)
+        return UserEmbedding(vector, self.manifest.checkpoint_id, watermark)
+
+    def fold_in_many(self, histories: list[Int32Array]) -> Float32Array:
+        """The vectors of many histories, shape (users, dim)."""
+        return fold_in_many(self.item_vectors, self.item_gram, histories, self.manifest.fold_in)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CheckpointDraft:
+    """What training hands over for publication.
+
+    vocabulary: ids of the items, in the order of the rows.
+    item_vectors: Q, float32, finite, shape (items, dim).
+    item_counts: people who met each item, float32, >= 0, shape (items,).
+    catalogues: vertical -> number of its items; together as many as there are rows.
+    """
+
+    vocabulary: ItemVocabulary
+    item_vectors: Float32Array
+    item_counts: Float32Array
+    fold_in: FoldInSettings
+    round_number: int
+    catalogues: Mapping[str, int]
+    parent_id: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    privacy: PrivacySpent | None = None
+    training: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        items = len(self.vocabulary)
+        if self.item_vectors.ndim != 2 or len(self.item_vectors) != items or not self.item_vectors.size:
+            raise BadInput(f"item vectors of {items} items have shape ({items}, dim); got {self.item_vectors.shape}")
+        if self.item_counts.shape != (items,):
+            raise BadInput(f"item counts of {items} items have shape ({items},); got {self.item_counts.shape}")
+        if sum(self.catalogues.values()) != items:
+            raise BadInput(
+                f"the catalogues {dict(self.catalogues)} do not add up to the {items} items of the vocabulary"
+            )
+        for name in ("item_vectors", "item_counts"):
+            array = getattr(self, name)
+            if array.dtype != np.float32 or not np.isfinite(array).all():
+                raise BadInput(
+                    f"{name} of a checkpoint are finite float32 numbers; training has diverged or mixed types"
+                )
+
+
+def write_checkpoint(folder: Path, draft: CheckpointDraft, key: SigningKey) -> CheckpointManifest:
+    """Write all files of a checkpoint into an empty folder, the manifest last, and return when the disk has them."""
+    files: dict[str, FileDigest] = {}
+    gram = np.ascontiguousarray(draft.item_vectors.T @ draft.item_vectors)
+    contents = {
+        "item_ids.json": json.dumps(draft.vocabulary.item_ids, ensure_ascii=False).encode(),
+        "item_vectors.safetensors": save_safetensors({"item_vectors": np.ascontiguousarray(draft.item_vectors)}),
+        "item_gram.safetensors": save_safetensors({"item_gram": gram}),
+        "item_counts.safetensors": save_safetensors({"item_counts": draft.item_counts}),
+    }
+    for name, content in contents.items():
+        write_synced(folder / name, content)
+        files[name] = FileDigest(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+    facts = {
+        "format_version": FORMAT_VERSION,
+        "parent_id": draft.parent_id,
+        "fold_in": [draft.fold_in.alpha, draft.fold_in.regularization],
+        "catalogues": dict(draft.catalogues),
+    }
+    manifest = CheckpointManifest(
+        checkpoint_id=derive_checkpoint_id(draft.round_number, facts, files),
+        parent_id=draft.parent_id,
+        created=datetime.now(UTC),
+        round_number=draft.round_number,
+        dim=draft.item_vectors.shape[1],
+        catalogues=draft.catalogues,
+        fold_in=draft.fold_in,
+        metrics=draft.metrics,
+        privacy=draft.privacy,
+        training=draft.training,
+        files=files,
+    )
+    content = manifest.to_bytes()
+    signature = key.sign(content)
+    signed = json.dumps({"key_id": signature.key_id, "signature": signature.signature.hex()})
+    write_synced(folder / "manifest.sig", signed.encode())
+    write_synced(folder / "manifest.json", content)
+    sync_folder(folder)
+    return manifest
+
+
+def read_manifest(folder: Path, trusted: TrustedKeys) -> CheckpointManifest:
+    """The manifest of the checkpoint in that folder, its signature verified before anything of it is believed.
+
+    Raises:
+        UnknownCheckpoint: there is no such folder.
+        UntrustedCheckpoint: no trusted key signed it.
+        CorruptCheckpoint: it is signed and yet not a manifest of this format, or not this folder's.
+    """
+    content, signature = _read_signed(folder)
+    trusted.verify(content, signature, f"checkpoint {folder.name}")
+    try:
+        manifest = CheckpointManifest.model_validate_json(content)
+    except ValidationError as error:
+        raise CorruptCheckpoint(
+            f"the manifest of {folder.name} is not one of format {FORMAT_VERSION}: {error}"
+        ) from error
+    if manifest.format_version != FORMAT_VERSION:
+        raise CorruptCheckpoint(
+            f"checkpoint {folder.name} has format {manifest.format_version}; this Hearth reads format {FORMAT_VERSION}"
+        )
+    if manifest.checkpoint_id != folder.name:
+        raise CorruptCheckpoint(f"the folder {folder.name} holds the manifest of {manifest.checkpoint_id}")
+    return manifest
+
+
+def read_checkpoint(folder: Path, trusted: TrustedKeys) -> Checkpoint:
+    """Read and verify a whole checkpoint; raises as `read_manifest`, and `CorruptCheckpoint` for any other byte."""
+    manifest = read_manifest(folder, trusted)
+    contents = {name: _read_verified(folder / name, digest) for name, digest in manifest.files.items()}
+    try:
+        vocabulary = ItemVocabulary(json.loads(contents["item_ids.json"]))
+        arrays = {name: load_safetensors(contents[f"{name}.safetensors"])[name] for name in _ARRAYS}
+    except (KeyError, ValueError, BadInput, SafetensorError) as error:
+        raise CorruptCheckpoint(f"checkpoint {folder.name} does not hold what its format asks for: {error}") from error
+    shapes = {
+        "item_vectors": (manifest.items, manifest.dim),
+        "item_gram": (manifest.dim, manifest.dim),
+        "item_counts": (manifest.items,),
+    }
+    for name, array in arrays.items():
+        if array.shape != shapes[name] or array.dtype != np.float32 or not np.isfinite(array).all():
+            raise CorruptCheckpoint(
+                f"{name} of checkpoint {folder.name} is {array.dtype} {array.shape}, or not finite; "
+                f"its manifest asks for finite float32 {shapes[name]}"
+            )
+        array.flags.writeable = False
+    if len(vocabulary) != manifest.items:
+        raise CorruptCheckpoint(
+            f"checkpoint {folder.name} names {len(vocabulary)} items; its manifest {manifest.items}"
+        )
+    return Checkpoint(manifest, vocabulary, arrays["item_vectors"], arrays["item_gram"], arrays["item_counts"])
+
+
+def _read_signed(folder: Path) -> tuple[bytes, Signature]:
+    if not folder.is_dir():
+        raise UnknownCheckpoint(f"there is no checkpoint {folder.name} in {folder.parent}")
+    try:
+        content = (folder / "manifest.json").read_bytes()
+        signed = json.loads((folder / "manifest.sig").read_bytes())
+        return content, Signature(str(signed["key_id"]), bytes.fromhex(signed["signature"]))
+    except FileNotFoundError as error:
+        raise CorruptCheckpoint(f"checkpoint {folder.name} has no {Path(error.filename).name}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UntrustedCheckpoint(f"the signature of checkpoint {folder.name} cannot be read: {error}") from error
+
+
+def _read_verified(path: Path, digest: FileDigest) -> bytes:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise CorruptCheckpoint(f"checkpoint {path.parent.name} has no {path.name}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest.sha256:
+        raise CorruptCheckpoint(
+            f"{path.name} of checkpoint {path.parent.name} has {len(content)} bytes with sha256 {found}; "
+            f"its manifest asks for {digest.size} bytes with sha256 {digest.sha256}"
+        )
+    return content

@@ -1,0 +1,72 @@
+"""The errors of Hearth, as one tree.
+
+    HearthError
+    ├── BadInput                  something handed to us is not acceptable; the message says what would be
+    │   └── MalformedLine         ... and it stands in a line of a file
+    ├── UnknownItem               an item id that the vocabulary does not hold
+    ├── CheckpointError
+    │   ├── UnknownCheckpoint     the registry holds no checkpoint of that id
+    │   ├── CorruptCheckpoint     its bytes are not those its manifest names
+    │   ├── UntrustedCheckpoint   nobody we trust has signed it
+    │   └── NothingPromoted       the registry has no checkpoint in production, or none to roll back to
+    ├── CheckpointMismatch        a vector met the items of another checkpoint
+    ├── StateMismatch             a saved training state belongs to another run
+    └── DataUnavailable           no source had the data set
+
+Each message names both sides of a disagreement. `str(error)` is meant for the person at the terminal; what
+goes over HTTP is written by `serving.problems`, never copied from here.
+"""
+
+from pathlib import Path
+
+
+class HearthError(Exception):
+    """All that Hearth raises on purpose."""
+
+
+class BadInput(HearthError):
+    """Something handed to us is not acceptable."""
+
+
+class MalformedLine(BadInput):
+    """A line of a file is not what the file's format asks for."""
+
+    def __init__(self, path: Path, line: int, reason: str) -> None:
+        super().__init__(f"{path}, line {line}: {reason}")
+        self.path, self.line, self.reason = path, line, reason
+
+
+class UnknownItem(HearthError):
+    """An item id that the vocabulary does not hold."""
+
+
+class CheckpointError(HearthError):
+    """A checkpoint cannot be used."""
+
+
+class UnknownCheckpoint(CheckpointError):
+    """The registry holds no checkpoint of that id."""
+
+
+class CorruptCheckpoint(CheckpointError):
+    """The bytes of a checkpoint are not those its manifest names."""
+
+
+class UntrustedCheckpoint(CheckpointError):
+    """Nobody we trust has signed the checkpoint."""
+
+
+class NothingPromoted(CheckpointError):
+    """The registry has no checkpoint in production, or none to roll back to."""
+
+
+class CheckpointMismatch(HearthError):
+    """A vector met the items of another checkpoint."""
+
+
+class StateMismatch(HearthError):
+    """A saved training state belongs to another run."""
+
+
+class DataUnavailable(HearthError):
+    """No source had the data set."""

@@ -1,0 +1,53 @@
+"""Events: what a person did with an item, and the history they add up to."""
+
+import math
+from dataclasses import dataclass
+
+from feature_store.errors import BadInput
+
+LONGEST_ID = 256  # characters; an id is a key in stores and logs of size, not a document
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing one person did.
+
+    event_id: unique for the person; the same id sent again changes nothing.
+    event: what was done, such as view, click, purchase, rating.
+    timestamp: when, in seconds since 1970 (UTC).
+    value: how much, where that has a meaning: stars, seconds, pieces.
+    """
+
+    event_id: str
+    user_id: str
+    item_id: str
+    event: str
+    timestamp: float
+    value: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("event_id", "user_id", "item_id", "event"):
+            text = getattr(self, name)
+            if not 0 < len(text) <= LONGEST_ID:
+                raise BadInput(f"{name} of an event has 1 to {LONGEST_ID} characters; got {len(text)}")
+        if not math.isfinite(self.timestamp) or self.timestamp < 0:
+            raise BadInput(f"timestamp of an event is seconds since 1970; got {self.timestamp}")
+        if self.value is not None and not math.isfinite(self.value):
+            raise BadInput(f"value of an event is a finite number; got {self.value}")
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All events of one person.
+
+    events: by time, and by arrival where the times are equal.
+    watermark: 0 without events; another number after each change of the history, and the same without one.
+    """
+
+    events: tuple[Event, ...] = ()
+    watermark: int = 0
+
+    @property
+    def item_ids(self) -> tuple[str, ...]:
+        """The items of the events, in their order, repeats included."""
+        return tuple(event.item_id for event in self.events)

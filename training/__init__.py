@@ -1,0 +1,1 @@
+"""The federated training of one global two-tower recommender."""
