@@ -90,9 +90,8 @@ class Registry:
         """The id of the checkpoint in production; raises `NothingPromoted`."""
         production = self.stages().production
         if production is None:
-            raise NothingPromoted(
-                f"no checkpoint of {self.folder} is in production; there are: {', '.join(self.checkpoint_ids()) or 'none'}"
-            )
+            published = ", ".join(self.checkpoint_ids()) or "none"
+            raise NothingPromoted(f"no checkpoint of {self.folder} is in production; published: {published}")
         return production
 
     def promote(self, checkpoint_id: str) -> Stages:
