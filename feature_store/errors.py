@@ -11,6 +11,7 @@
     │   └── NothingPromoted       the registry has no checkpoint in production, or none to roll back to
     ├── CheckpointMismatch        a vector met the items of another checkpoint
     ├── StateMismatch             a saved training state belongs to another run
+    ├── Diverged                  training has left the finite numbers
     └── DataUnavailable           no source had the data set
 
 Each message names both sides of a disagreement. `str(error)` is meant for the person at the terminal; what
@@ -66,6 +67,10 @@ class CheckpointMismatch(HearthError):
 
 class StateMismatch(HearthError):
     """A saved training state belongs to another run."""
+
+
+class Diverged(HearthError):
+    """Training has left the finite numbers."""
 
 
 class DataUnavailable(HearthError):

@@ -1,0 +1,21 @@
+"""The cohort: which clients take part in a round."""
+
+import numpy as np
+
+from feature_store.arrays import Int64Array
+from feature_store.errors import BadInput
+from training.histories import Histories
+
+
+def population(train: Histories) -> Int64Array:
+    """The clients that have something to train on, ascending; raises `BadInput` where nobody has."""
+    clients = np.flatnonzero(train.lengths)
+    if not clients.size:
+        raise BadInput(f"none of the {len(train)} clients has an item to train on")
+    return clients
+
+
+def sample_cohort(clients: Int64Array, size: int, seed: int, round_number: int) -> Int64Array:
+    """`size` distinct clients (all, where there are fewer), uniformly; a function of seed and round alone."""
+    random = np.random.default_rng([seed, round_number])
+    return np.sort(random.choice(clients, size=min(size, len(clients)), replace=False))

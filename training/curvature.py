@@ -1,0 +1,117 @@
+"""The curvature-aware server step: near-Newton steps on the item vectors, from sums that add securely.
+
+With all user embeddings P held fixed, the implicit-feedback loss is quadratic in each item vector, with Hessian
+(halved) Σ_{u∈U_i} p_u p_uᵀ + α Σ_u p_u p_uᵀ + λ(c_i + α·users) I. The server never sees the first sum, as it
+would need a dim × dim matrix an item; it is approximated by w_i Σ_u p_u p_uᵀ, where w_i is the share of the
+users' total |p|² that lies on the users of item i. In the eigenbasis of Σ_u p_u p_uᵀ the Hessian is then
+diagonal, and a Newton step is a division. iALS (Hu et al. 2008; Rendle et al. 2022) solves the same quadratic
+exactly, where one place may see everybody's data.
+
+Σ_u p_u p_uᵀ, w and c vary with the cohort; running means over the rounds make the steps steady.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from feature_store.arrays import Float32Array
+from feature_store.fold_in import FoldInSettings
+from training.adam import adam_step
+from training.aggregation import scaled_to_population
+from training.client_update import ClientUpdate
+from training.item_tower import ID_EMBEDDING, ItemTower, Parameters
+from training.server_optimizer import ServerOptimizer
+from training.server_state import ServerState
+
+MEANS = ("user_gram", "item_share", "item_counts")
+
+
+class CurvatureSettings(BaseModel):
+    """How large the steps are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    learning_rate: float = Field(default=0.7, gt=0, le=2, description="η_0; 1 is a full Newton step")
+    decay_rounds: float = Field(default=5.0, gt=0, description="τ in η_t = η_0 / (1 + t/τ)")
+    momentum: float = Field(default=0.8, ge=0, lt=1, description="share of the old running means that is kept")
+    feature_learning_rate: float = Field(
+        default=0.01, gt=0, description="Adam's, for the tower beside its id embedding"
+    )
+
+
+def curvature(tower: ItemTower, fold_in: FoldInSettings, clients: int, settings: CurvatureSettings) -> ServerOptimizer:
+    """The server optimizer for updates of `training.reconstruction.curvature_update`.
+
+    The id embedding takes the near-Newton step itself. The other parameters of the tower, which many items
+    share, take an Adam step along the same gradient, carried through the tower by the chain rule.
+
+    Args:
+        tower: whose parameters are trained.
+        fold_in: the weights α and λ that the clients used.
+        clients: size of the population that cohorts are drawn from.
+        settings: see there.
+    """
+    alpha, regularization = np.float32(fold_in.alpha), np.float32(fold_in.regularization)
+
+    def init(parameters: Parameters) -> Mapping[str, Float32Array]:
+        features = {name: array for name, array in parameters.items() if name != ID_EMBEDDING}
+        moments = {f"{name}/{moment}": np.zeros_like(a) for name, a in features.items() for moment in (1, 2)}
+        means = {"user_gram": (tower.dim, tower.dim), "item_share": (tower.items,), "item_counts": (tower.items,)}
+        return moments | {name: np.zeros(shape, np.float32) for name, shape in means.items()}
+
+    def apply(state: ServerState, update: ClientUpdate) -> ServerState:
+        totals = scaled_to_population(update, clients)
+        energy = max(float(np.trace(totals["user_gram"])), float(np.finfo(np.float32).tiny))
+        new = {
+            "user_gram": totals["user_gram"],
+            "item_share": totals["item_energy"] / np.float32(energy),
+            "item_counts": totals["item_counts"],
+        }
+        kept = np.float32(settings.momentum if state.round_number else 0)
+        means = {name: kept * state.statistics[name] + (1 - kept) * new[name] for name in MEANS}
+
+        vectors = tower.item_vectors(state.parameters)
+        ridge = (regularization * (means["item_counts"] + alpha * np.float32(clients)))[:, None]
+        gradient = totals["item_gradient"] + alpha * (vectors @ means["user_gram"]) + ridge * vectors
+        step = newton_step(gradient, means["user_gram"], means["item_share"][:, None] + alpha, ridge)
+        rate = np.float32(settings.learning_rate / (1 + state.round_number / settings.decay_rounds))
+
+        parameters = dict(state.parameters)
+        statistics = dict(means)
+        parameters[ID_EMBEDDING] = parameters[ID_EMBEDDING] - rate * step
+        if len(parameters) > 1:
+            gradients = tower.pull_back(state.parameters, gradient)
+            for name in parameters.keys() - {ID_EMBEDDING}:
+                delta, first, second = adam_step(
+                    gradients[name],
+                    state.statistics[f"{name}/1"],
+                    state.statistics[f"{name}/2"],
+                    step=state.round_number + 1,
+                    learning_rate=settings.feature_learning_rate,
+                )
+                parameters[name] = parameters[name] + delta
+                statistics |= {f"{name}/1": first, f"{name}/2": second}
+        return ServerState(state.round_number + 1, parameters, statistics, state.validation)
+
+    return ServerOptimizer(init, apply)
+
+
+def newton_step(gradient: Float32Array, gram: Float32Array, share: Float32Array, ridge: Float32Array) -> Float32Array:
+    """Solve (share_i · gram + ridge_i I) x_i = gradient_i for every item i by one eigendecomposition.
+
+    Args:
+        gradient: shape (items, dim).
+        gram: symmetric, positive semidefinite, shape (dim, dim).
+        share: >= 0, shape (items, 1).
+        ridge: >= 0, shape (items, 1).
+
+    Returns:
+        x, shape (items, dim); 0 where the matrix is, as there nothing is known.
+    """
+    values, basis = np.linalg.eigh(gram.astype(np.float64))
+    curvatures = share * np.maximum(values, 0).astype(np.float32) + ridge
+    rotated = gradient @ basis.astype(np.float32)
+    solved = np.divide(rotated, curvatures, out=np.zeros_like(rotated), where=curvatures > 0)
+    step: Float32Array = solved @ basis.T.astype(np.float32)
+    return step

@@ -1,0 +1,115 @@
+"""Evaluation: rank all items for each person, leave out what the person has met, and count the held-out ones.
+
+Full ranking, never a sample of candidates: sampled metrics do not even keep the order of two recommenders
+(Krichene and Rendle 2020).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from feature_store.arrays import BoolArray, Float32Array, Int32Array, Int64Array
+from feature_store.errors import BadInput
+from feature_store.fold_in import FoldInSettings, fold_in_many
+from training.histories import Histories
+
+Scorer = Callable[[Int64Array], Float32Array]
+"""From client numbers, shape (n,), to the scores of all items, shape (n, items); higher ranks first."""
+
+CUTOFF = 20
+_SCORES = 1 << 22  # scores held at a time: 16 MiB
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Means over the people with held-out items.
+
+    recall: found among the top 20, of all that were held out.
+    ndcg: normalised discounted cumulative gain at 20 (Järvelin and Kekäläinen 2002), gain 1 for each held-out item;
+        the ideal list has min(20, held out) of them.
+    hr_10: share of people with at least one held-out item among their top 10.
+    coverage: share of all items that stand in somebody's top 20.
+    users: how many people were judged.
+    """
+
+    recall: float
+    ndcg: float
+    hr_10: float
+    coverage: float
+    users: int
+
+    def figures(self) -> dict[str, float]:
+        """By the names that the command line and manifests use."""
+        names = {"recall": "recall@20", "ndcg": "ndcg@20", "hr_10": "hr@10", "coverage": "coverage@20"}
+        return {names.get(name, name): value for name, value in asdict(self).items()}
+
+
+def evaluate(score: Scorer, items: int, held_out: Histories, met: Sequence[Histories], most: int = 0) -> Quality:
+    """Judge a scorer.
+
+    Args:
+        score: gives the scores of all items.
+        items: how many items there are.
+        held_out: the items to find, by client.
+        met: the parts whose items are left out of each person's ranking, such as train and valid.
+        most: judge at most this many people, drawn once and for all by their number; 0 judges everybody.
+
+    Raises:
+        BadInput: nobody has held-out items.
+    """
+    clients = np.flatnonzero(held_out.lengths)
+    if not clients.size:
+        raise BadInput("nobody has held-out items; there is nothing to evaluate")
+    if 0 < most < len(clients):
+        clients = np.sort(np.random.default_rng(0).choice(clients, most, replace=False))
+    discounts = (1 / np.log2(np.arange(2, CUTOFF + 2))).astype(np.float64)
+    ideal = np.cumsum(discounts)
+    recalls, ndcgs, hits_10 = [], [], []
+    covered = np.zeros(items, dtype=np.bool_)
+    size = max(1, _SCORES // items)
+    for batch in (clients[start : start + size] for start in range(0, len(clients), size)):
+        scores = np.array(score(batch), dtype=np.float32)
+        for row, client in enumerate(batch):
+            for part in met:
+                scores[row, part[client]] = -np.inf
+        top = top_rows(scores, CUTOFF)
+        ranked = np.isfinite(np.take_along_axis(scores, top, axis=1))
+        covered[top[ranked]] = True
+        hits = _is_held_out(top, batch, held_out, items) & ranked
+        lengths = held_out.lengths[batch]
+        recalls.append(hits.sum(axis=1) / lengths)
+        ndcgs.append(hits @ discounts[: hits.shape[1]] / ideal[np.minimum(lengths, CUTOFF) - 1])
+        hits_10.append(hits[:, :10].any(axis=1))
+    return Quality(
+        recall=float(np.concatenate(recalls).mean()),
+        ndcg=float(np.concatenate(ndcgs).mean()),
+        hr_10=float(np.concatenate(hits_10).mean()),
+        coverage=float(covered.mean()),
+        users=len(clients),
+    )
+
+
+def fold_in_scorer(item_vectors: Float32Array, met: Histories, settings: FoldInSettings) -> Scorer:
+    """Scores as serving gives them: each person's items of `met` folded in, then the dot product with all items."""
+    gram = item_vectors.T @ item_vectors
+
+    def score(clients: Int64Array) -> Float32Array:
+        scores: Float32Array = fold_in_many(item_vectors, gram, [met[c] for c in clients], settings) @ item_vectors.T
+        return scores
+
+    return score
+
+
+def top_rows(scores: Float32Array, k: int) -> Int32Array:
+    """Rows of the k highest scores of each line, best first, equal ones by lower row; shape (lines, min(k, items))."""
+    k = min(k, scores.shape[1])
+    top = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
+    order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(top, order, axis=1).astype(np.int32)
+
+
+def _is_held_out(top: Int32Array, batch: Int64Array, held_out: Histories, items: int) -> BoolArray:
+    """Whether each ranked item is one of its person's held-out ones, shape as `top`."""
+    wanted = np.concatenate([slot * items + held_out[c].astype(np.int64) for slot, c in enumerate(batch)])
+    return np.isin(np.arange(len(batch))[:, None] * items + top, wanted)

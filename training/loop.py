@@ -1,0 +1,103 @@
+"""The loop: rounds of federated training as a pipeline of values, one report a round."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from feature_store.errors import Diverged
+from training.algorithm import Algorithm
+from training.cohort import population, sample_cohort
+from training.convergence import has_converged
+from training.histories import Histories
+from training.server_state import ServerState
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReport:
+    """What one round was like.
+
+    round_number: rounds done, this one included.
+    cohort: clients that took part.
+    loss: their mean local loss, before the step.
+    validation: the validation metric after the step, where it was evaluated.
+    seconds: of training, evaluation apart.
+    uplink_bytes_per_client: what each client sent.
+    converged: whether the stopping criterion holds; then this is the last round.
+    """
+
+    round_number: int
+    cohort: int
+    loss: float
+    validation: float | None
+    seconds: float
+    uplink_bytes_per_client: int
+    converged: bool
+
+    @property
+    def clients_per_second(self) -> float:
+        """Client updates in a second of training."""
+        return self.cohort / self.seconds
+
+
+def run_rounds(
+    algorithm: Algorithm,
+    train: Histories,
+    state: ServerState,
+    *,
+    rounds: int,
+    cohort: int,
+    seed: int,
+    patience: int = 0,
+    evaluate: Callable[[ServerState], float] | None = None,
+) -> Iterator[tuple[ServerState, RoundReport]]:
+    """Train from `state` until `rounds` rounds are done or the validation metric has converged.
+
+    Round t is a function of the state before it, the seed and t, so that going on from a saved state gives the
+    same numbers as never having stopped.
+
+    Args:
+        algorithm: what clients and server do.
+        train: the clients' histories; those without items take no part.
+        state: where to start; of round 0 for a new run.
+        rounds: the limit, rounds done before included.
+        cohort: clients a round; all of them where there are fewer.
+        seed: of the cohorts.
+        patience: evaluations without gain after which training has converged; 0 goes on to the limit.
+        evaluate: the validation metric of a state, higher is better; without it nothing is evaluated.
+
+    Yields:
+        The state after each round, and the report on it.
+
+    Raises:
+        Diverged: the parameters are no longer finite.
+    """
+    clients = population(train)
+    while state.round_number < rounds and not has_converged(state.validation, patience):
+        started = time.perf_counter()
+        members = sample_cohort(clients, cohort, seed, state.round_number)
+        update = algorithm.client_update(algorithm.broadcast(state), [train[client] for client in members])
+        state = algorithm.server.apply(state, update)
+        seconds = time.perf_counter() - started
+        if not all(np.isfinite(array).all() for array in state.parameters.values()):
+            raise Diverged(
+                f"round {state.round_number} left parameters that are not finite (mean loss before it: "
+                f"{update.loss / update.clients:.3g}); try a lower learning rate or a higher regularization"
+            )
+        metric = None
+        if evaluate is not None:
+            metric = evaluate(state)
+            state = replace(state, validation=(*state.validation, metric))
+        yield (
+            state,
+            RoundReport(
+                round_number=state.round_number,
+                cohort=update.clients,
+                loss=update.loss / update.clients,
+                validation=metric,
+                seconds=seconds,
+                uplink_bytes_per_client=update.uplink_bytes,
+                converged=has_converged(state.validation, patience),
+            ),
+        )
