@@ -10,6 +10,9 @@
     │   ├── UntrustedCheckpoint   nobody we trust has signed it
     │   └── NothingPromoted       the registry has no checkpoint in production, or none to roll back to
     ├── CheckpointMismatch        a vector met the items of another checkpoint
+    ├── StoreError                a local store cannot be used: it was written by a later Hearth, or
+    │   ├── CorruptStore          ... its bytes are damaged, or no store of ours
+    │   └── StoreUnavailable      ... it cannot be opened, read or written now: full, read-only, locked
     ├── StateMismatch             a saved training state belongs to another run
     ├── Diverged                  training has left the finite numbers
     └── DataUnavailable           no source had the data set
@@ -63,6 +66,18 @@ class NothingPromoted(CheckpointError):
 
 class CheckpointMismatch(HearthError):
     """A vector met the items of another checkpoint."""
+
+
+class StoreError(HearthError):
+    """A local store cannot be used."""
+
+
+class CorruptStore(StoreError):
+    """The bytes of a local store are damaged, or no store of ours."""
+
+
+class StoreUnavailable(StoreError):
+    """A local store cannot be opened, read or written now."""
 
 
 class StateMismatch(HearthError):

@@ -1,0 +1,184 @@
+"""One SQLite file on a thread of its own: every operation is whole, and none blocks the event loop.
+
+Erasing takes more than `DELETE`. `secure_delete` overwrites the rows that go, yet a page that was split earlier may
+still hold a copy of them in its unused part (we found some of 10 in 900 erased people), and the write-ahead log
+holds older pages. So an erasure ends with VACUUM, which writes every page anew, and with emptying the log. What a
+killed process left undone of that is noted in the same transaction as the deletion, and done at the next chance.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from feature_store.durable import sync_folder
+from feature_store.errors import CorruptStore, StoreError, StoreUnavailable
+
+Result = TypeVar("Result")
+Operation = Callable[[sqlite3.Connection], Result]
+
+_OF_ERASURE = "CREATE TABLE unfinished_erasure (once INTEGER PRIMARY KEY CHECK (once = 1))"
+
+
+class Schema(NamedTuple):
+    """What a file of ours holds.
+
+    application_id: the number that tells our files from those of other programs (`PRAGMA application_id`).
+    version: goes up with each change of the statements (`PRAGMA user_version`).
+    statements: make the tables in an empty file.
+    """
+
+    application_id: int
+    version: int
+    statements: Sequence[str]
+
+
+class SQLiteFile:
+    """An open file. Its operations run one after another, in the order they were asked for."""
+
+    def __init__(self, path: Path, thread: ThreadPoolExecutor, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._thread = thread
+        self._connection = connection
+
+    async def read(self, operation: Operation[Result]) -> Result:
+        """Run the operation on the connection; raises `StoreUnavailable` or `CorruptStore`, naming the file."""
+        return await self._run(lambda: operation(self._connection))
+
+    async def write(self, operation: Operation[Result]) -> Result:
+        """Run the operation in a transaction: when this returns all of it is on the disk, when it raises nothing."""
+
+        def whole() -> Result:
+            with _transaction(self._connection):
+                return operation(self._connection)
+
+        return await self._run(whole)
+
+    async def erase(self, operation: Operation[int]) -> int:
+        """Run an operation that deletes rows and says how many; their bytes are gone from the file and its log.
+
+        Raises:
+            StoreUnavailable: also where the rows are deleted and yet another process, or a full disk, keeps their
+                bytes from being overwritten; the next erasure or opening of the file goes on with it.
+        """
+
+        def whole() -> int:
+            with _transaction(self._connection):
+                deleted = operation(self._connection)
+                if deleted:
+                    self._connection.execute("INSERT OR IGNORE INTO unfinished_erasure VALUES (1)")
+            _finish_erasure(self._connection)
+            return deleted
+
+        return await self._run(whole)
+
+    async def _run(self, work: Callable[[], Result]) -> Result:
+        with _named_errors(self.path):
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+@asynccontextmanager
+async def open_file(path: Path, schema: Schema, busy_seconds: float) -> AsyncIterator[SQLiteFile]:
+    """Open the file, make it where there is none, and close it after the block.
+
+    busy_seconds: how long an operation waits for another process that holds the file.
+
+    Raises:
+        StoreError: a later Hearth wrote it.
+        CorruptStore: it is damaged, or no SQLite file, or one of another program.
+        StoreUnavailable: it cannot be opened: no such folder, no permission, held by another process.
+    """
+    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hearth-sqlite")
+    opened = ExitStack()
+    try:
+        with _named_errors(path):
+            connection = await asyncio.get_running_loop().run_in_executor(
+                thread, lambda: _connect(path, schema, busy_seconds, opened)
+            )
+        yield SQLiteFile(path, thread, connection)
+    finally:
+        closed = thread.submit(opened.close)  # behind all that was asked for, and even where this task is cancelled
+        thread.shutdown(wait=False)
+        await asyncio.shield(asyncio.wrap_future(closed))
+
+
+def _connect(path: Path, schema: Schema, busy_seconds: float, opened: ExitStack) -> sqlite3.Connection:
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite alone would let everyone read it
+        sync_folder(path.parent)
+    connection = opened.enter_context(
+        closing(sqlite3.connect(path.absolute(), timeout=busy_seconds, isolation_level=None))
+    )
+    fresh = _is_fresh(path, connection, schema)  # asked before anything in a file of another program is changed
+    for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        if file.exists():
+            file.chmod(0o600)
+    connection.execute("PRAGMA temp_store = MEMORY")  # VACUUM's copy is not to lie in /tmp
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+    if fresh:
+        connection.execute("PRAGMA journal_mode = WAL")
+        with _transaction(connection):
+            if _is_fresh(path, connection, schema):  # another process may have been first
+                for statement in (*schema.statements, _OF_ERASURE):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {schema.application_id}")
+                connection.execute(f"PRAGMA user_version = {schema.version}")
+    _finish_erasure(connection)
+    return connection
+
+
+def _is_fresh(path: Path, connection: sqlite3.Connection, schema: Schema) -> bool:
+    [application_id] = connection.execute("PRAGMA application_id").fetchone()
+    [version] = connection.execute("PRAGMA user_version").fetchone()
+    [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if (application_id, version, tables) == (0, 0, 0):
+        return True
+    if application_id != schema.application_id:
+        raise CorruptStore(
+            f"{path} is a database of another program: its application id is {application_id}, "
+            f"that of a store of Hearth {schema.application_id}"
+        )
+    if version != schema.version:
+        raise StoreError(f"{path} has version {version} of the store's tables; this Hearth knows {schema.version}")
+    return False
+
+
+def _finish_erasure(connection: sqlite3.Connection) -> None:
+    if connection.execute("SELECT 1 FROM unfinished_erasure").fetchone() is None:
+        return
+    connection.execute("VACUUM")
+    [held, _, _] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if held:
+        raise sqlite3.OperationalError("deleted, but another process holds the log in which the erased bytes stand")
+    connection.execute("DELETE FROM unfinished_erasure")
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite has rolled back itself after some errors, such as a full disk
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailable(f"{path} cannot be opened as a store: {error.strerror}") from error
+    except sqlite3.OperationalError as error:
+        raise StoreUnavailable(f"{path} cannot be read or written now: {error}") from error
+    except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:
+            raise  # a subclass tells of a mistake of ours, not of the file's bytes
+        raise CorruptStore(f"{path} is damaged, or no SQLite database: {error}") from error
