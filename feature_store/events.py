@@ -30,6 +30,12 @@ class Event:
             text = getattr(self, name)
             if not 0 < len(text) <= LONGEST_ID:
                 raise BadInput(f"{name} of an event has 1 to {LONGEST_ID} characters; got {len(text)}")
+            try:
+                text.encode()
+            except UnicodeEncodeError:  # JSON can carry half of a surrogate pair; no store can write it
+                raise BadInput(
+                    f"{name} of an event is text that UTF-8 can write; got half of a surrogate pair"
+                ) from None
         if not math.isfinite(self.timestamp) or self.timestamp < 0:
             raise BadInput(f"timestamp of an event is seconds since 1970; got {self.timestamp}")
         if self.value is not None and not math.isfinite(self.value):
