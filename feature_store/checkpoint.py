@@ -86,6 +86,8 @@ class CheckpointDraft:
             raise BadInput(
                 f"the catalogues {dict(self.catalogues)} do not add up to the {items} items of the vocabulary"
             )
+        if (self.item_counts < 0).any():
+            raise BadInput(f"item counts are numbers of people, >= 0; got {self.item_counts.min()}")
         for name in ("item_vectors", "item_counts"):
             array = getattr(self, name)
             if array.dtype != np.float32 or not np.isfinite(array).all():
