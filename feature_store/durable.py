@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, whatever moment the process or the machine stops at."""
 
 import fcntl
+import glob
 import os
 import secrets
 from collections.abc import Iterator
@@ -17,9 +18,20 @@ def write_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
         os.fsync(file.fileno())
 
 
+def create(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Put a new file there, whole or not at all; raises `FileExistsError` where there is one already."""
+    draft = _draft_of(path)
+    try:
+        write_synced(draft, content, mode)
+        path.hardlink_to(draft)  # unlike a rename, never over a file that is there
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
 def replace(path: Path, content: bytes) -> None:
     """Put the content in the place of the file: a reader sees the old bytes or the new ones, never a part."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    draft = _draft_of(path)
     try:
         write_synced(draft, content)
         draft.replace(path)
@@ -27,6 +39,12 @@ def replace(path: Path, content: bytes) -> None:
         draft.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def remove_drafts(path: Path) -> None:
+    """Remove what killed writers of that file have left. For whoever alone may write it, as under `exclusive`."""
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        draft.unlink()
 
 
 def sync_folder(folder: Path) -> None:
@@ -47,3 +65,7 @@ def exclusive(lock: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _draft_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")

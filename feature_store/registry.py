@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from feature_store.checkpoint import Checkpoint, CheckpointDraft, read_checkpoint, read_manifest, write_checkpoint
-from feature_store.durable import exclusive, replace, sync_folder
+from feature_store.durable import exclusive, remove_drafts, replace, sync_folder
 from feature_store.errors import CorruptCheckpoint, NothingPromoted, UnknownCheckpoint
 from feature_store.manifest import CheckpointManifest
 from feature_store.signing import SigningKey, TrustedKeys
@@ -60,7 +60,10 @@ class Registry:
 
     def publish(self, draft: CheckpointDraft, key: SigningKey) -> CheckpointManifest:
         """Add a checkpoint, whole or not at all. Publishing the same content again gives the one that is there."""
-        self._checkpoints.mkdir(parents=True, exist_ok=True)
+        if not self._checkpoints.is_dir():
+            self._checkpoints.mkdir(parents=True, exist_ok=True)
+            sync_folder(self.folder)
+            sync_folder(self.folder.parent)
         with exclusive(self._lock):
             shutil.rmtree(self._drafts, ignore_errors=True)
             folder = self._drafts / secrets.token_hex(8)
@@ -115,6 +118,7 @@ class Registry:
 
     def _write(self, stages: Stages) -> Stages:
         content = json.dumps({"production": stages.production, "previous": stages.previous}, indent=2)
+        remove_drafts(self._stages)
         replace(self._stages, content.encode())
         return stages
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from feature_store.durable import write_synced
+from feature_store.durable import create
 from feature_store.errors import BadInput, UntrustedCheckpoint
 
 
@@ -96,8 +96,8 @@ class SigningKey:
         return cls.load(path)
 
     def save(self, path: Path) -> None:
-        """Write the key to a new PEM file that its owner alone can read."""
-        write_synced(path, self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
+        """Write the key to a new PEM file, whole or not at all, that its owner alone can read."""
+        create(path, self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
 
     def sign(self, message: bytes) -> Signature:
         """The signature of these bytes."""
