@@ -1,0 +1,36 @@
+"""Publication: from the server state to the draft of a checkpoint."""
+
+from collections.abc import Mapping
+
+from feature_store.checkpoint import CheckpointDraft
+from feature_store.fold_in import FoldInSettings
+from feature_store.vocabulary import ItemVocabulary
+from training.item_tower import ItemTower
+from training.server_state import ServerState
+
+
+def checkpoint_draft(
+    state: ServerState,
+    tower: ItemTower,
+    vocabulary: ItemVocabulary,
+    fold_in: FoldInSettings,
+    *,
+    vertical: str,
+    metrics: Mapping[str, float],
+    settings: Mapping[str, str | int | float | bool],
+) -> CheckpointDraft:
+    """What serving and devices need of a training run; the tower itself stays on the server.
+
+    The counts of people an item come from the aggregated sums, estimated for the whole population; the server
+    knows no more of anybody than that.
+    """
+    return CheckpointDraft(
+        vocabulary=vocabulary,
+        item_vectors=tower.item_vectors(state.parameters),
+        item_counts=state.statistics["item_counts"],
+        fold_in=fold_in,
+        round_number=state.round_number,
+        catalogues={vertical: len(vocabulary)},
+        metrics=metrics,
+        training=settings,
+    )
