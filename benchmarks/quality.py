@@ -1,0 +1,132 @@
+"""Ranking quality: federated training beside the centralised peers, on one split, in one run."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from statistics import mean, stdev
+from typing import Any
+
+from benchmarks.machine import peak_memory_megabytes, provenance
+from benchmarks.peers import PeerResult, judge, peers
+from feature_store.arrays import Float32Array
+from training.algorithm import make_algorithm
+from training.canary import Canary, canary
+from training.cohort import population
+from training.evaluation import Quality
+from training.item_features import ItemFeatures
+from training.item_tower import ItemTower
+from training.run import TrainingRun, TrainingSettings, prepare
+from training.split import Split
+
+MILESTONES = (10, 20)
+
+
+def measure_quality(
+    split: Split,
+    settings: TrainingSettings,
+    seeds: Sequence[int],
+    report: Callable[[str], None],
+    features: ItemFeatures | None = None,
+) -> dict[str, Any]:
+    """Train federated with each seed, fit and tune the peers, and give all figures as one JSON object.
+
+    Every figure is on the test part, which neither has seen. Federated settings are those given; the peers are
+    tuned on the validation part.
+
+    Args:
+        split: the data.
+        settings: of the federated runs; the seed in it is not used.
+        seeds: one federated run and one fit of each peer for each.
+        report: is told what is being done.
+        features: of the items, for the item tower.
+    """
+    runs = []
+    for seed in seeds:
+        report(f"federated, seed {seed}")
+        runs.append(_federated(prepare(split, settings.model_copy(update={"seed": seed}), features)))
+    memory = peak_memory_megabytes()
+    results = []
+    for peer in peers(settings.dim):
+        report(f"{peer.name}: {len(peer.grid)} settings on valid, then {len(seeds)} seeds")
+        results.append(judge(peer, split, seeds))
+    report("canary")
+    federated = _summary([run["test"] for run in runs])
+    clients = len(population(split.train))
+    return {
+        "benchmark": "quality",
+        **provenance(),
+        "data": {
+            "users": len(split.user_ids),
+            "items": len(split.vocabulary),
+            "train": len(split.train.rows),
+            "valid": len(split.valid.rows),
+            "test": len(split.test.rows),
+        },
+        "federated": {
+            "settings": settings.model_dump(exclude={"seed"}),
+            "clients": clients,
+            "cohort": min(settings.cohort, clients),
+            "cohort_share": min(settings.cohort, clients) / clients,
+            "rounds": [run["rounds"] for run in runs],
+            "uplink_bytes_per_client_and_round": runs[0]["uplink_bytes"],
+            "uplink_bytes_per_client": mean(run["uplink_bytes"] * run["participations"] for run in runs),
+            "training_seconds": [run["seconds"] for run in runs],
+            "peak_memory_mb": memory,
+            **federated,
+            "after_rounds": {
+                str(done): _summary([run["milestones"][done] for run in runs])["mean"]
+                for done in MILESTONES
+                if all(done in run["milestones"] for run in runs)
+            },
+        },
+        "peers": {result.name: _peer_figures(result) for result in results},
+        "ratios": {
+            result.name: {
+                name: federated["mean"][name] / value
+                for name, value in _summary(result.qualities)["mean"].items()
+                if value and name != "users"
+            }
+            for result in results
+        },
+        "canary": asdict(canary_of(split, settings, runs[0]["item_vectors"])),
+    }
+
+
+def _federated(run: TrainingRun) -> dict[str, Any]:
+    seconds, milestones, participations = 0.0, {}, 0.0
+    clients = len(population(run.split.train))
+    state, uplink = run.start(), 0
+    for state, report in run.rounds(state):
+        seconds += report.seconds
+        participations += report.cohort / clients
+        uplink = report.uplink_bytes_per_client
+        if report.round_number in MILESTONES:
+            milestones[report.round_number] = run.test(state)
+    return {
+        "item_vectors": run.item_vectors(state),
+        "rounds": state.round_number,
+        "seconds": seconds,
+        "uplink_bytes": uplink,
+        "participations": participations,
+        "test": run.test(state),
+        "milestones": milestones,
+    }
+
+
+def canary_of(split: Split, settings: TrainingSettings, item_vectors: Float32Array) -> Canary:
+    """The canary of training with these settings, from these item vectors on."""
+    items = len(split.vocabulary)
+    tower = ItemTower(ItemFeatures.of_categories([()] * items), settings.dim)
+    return canary(make_algorithm(tower, 1, settings), item_vectors, settings.fold_in(items), split)
+
+
+def _summary(qualities: Sequence[Quality]) -> dict[str, dict[str, float]]:
+    """Mean over the seeds, and their spread (standard deviation; 0 for one seed)."""
+    figures = [quality.figures() for quality in qualities]
+    return {
+        "mean": {name: mean(f[name] for f in figures) for name in figures[0]},
+        "spread": {name: stdev(f[name] for f in figures) if len(figures) > 1 else 0.0 for name in figures[0]},
+    }
+
+
+def _peer_figures(result: PeerResult) -> dict[str, Any]:
+    return {"settings": result.settings, **_summary(result.qualities)}

@@ -1,0 +1,130 @@
+"""A training run: a split, features and settings, put together and ready to go."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from feature_store.arrays import Float32Array
+from feature_store.checkpoint import CheckpointDraft
+from feature_store.errors import BadInput
+from feature_store.fold_in import FoldInSettings
+from training.algorithm import Algorithm, AlgorithmSettings, make_algorithm
+from training.cohort import population
+from training.evaluation import Quality, evaluate, fold_in_scorer
+from training.item_features import ItemFeatures
+from training.item_tower import ItemTower
+from training.loop import RoundReport, run_rounds
+from training.publication import checkpoint_draft
+from training.server_state import Run, ServerState
+from training.split import Split, digest
+
+
+class TrainingSettings(AlgorithmSettings):
+    """All that a run depends on besides its data."""
+
+    rounds: int = Field(default=40, ge=1, description="the most rounds")
+    cohort: int = Field(default=600, ge=1, description="clients a round")
+    seed: int = Field(default=7, ge=0)
+    patience: int = Field(default=5, ge=0, description="evaluations without gain before training stops; 0 never does")
+    validation_users: int = Field(
+        default=2000, ge=0, description="people validated on after each round; 0 is everybody"
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingRun:
+    """The parts of a run; made by `prepare`."""
+
+    split: Split
+    settings: TrainingSettings
+    tower: ItemTower
+    algorithm: Algorithm
+
+    @property
+    def fold_in(self) -> FoldInSettings:
+        """The weights of the loss."""
+        return self.settings.fold_in(self.tower.items)
+
+    def start(self) -> ServerState:
+        """The state before the first round."""
+        parameters = self.tower.init(self.settings.seed)
+        return ServerState(0, parameters, self.algorithm.server.init(parameters))
+
+    def rounds(self, state: ServerState, *, validate: bool = True) -> Iterator[tuple[ServerState, RoundReport]]:
+        """Go on from `state` to the end of the run; see `training.loop.run_rounds`."""
+        has_validation = validate and self.split.valid.rows.size > 0
+
+        def ndcg(state: ServerState) -> float:
+            return self.validation(state).ndcg
+
+        return run_rounds(
+            self.algorithm,
+            self.split.train,
+            state,
+            rounds=self.settings.rounds,
+            cohort=self.settings.cohort,
+            seed=self.settings.seed,
+            patience=self.settings.patience,
+            evaluate=ndcg if has_validation else None,
+        )
+
+    def item_vectors(self, state: ServerState) -> Float32Array:
+        """Q of that state, shape (items, dim)."""
+        return self.tower.item_vectors(state.parameters)
+
+    def validation(self, state: ServerState) -> Quality:
+        """Quality on the validation items, train items left out of the ranking."""
+        scorer = fold_in_scorer(self.item_vectors(state), self.split.train, self.fold_in)
+        most = self.settings.validation_users
+        return evaluate(scorer, self.tower.items, self.split.valid, [self.split.train], most)
+
+    def test(self, state: ServerState) -> Quality:
+        """Quality on the test items, train and validation items left out of the ranking."""
+        scorer = fold_in_scorer(self.item_vectors(state), self.split.train, self.fold_in)
+        return evaluate(scorer, self.tower.items, self.split.test, [self.split.train, self.split.valid])
+
+    def identity(self) -> Run:
+        """What the numbers of the run follow from; a saved state of another identity is refused.
+
+        The round limit and the patience are not in it: they say when to stop, not what a round does.
+        """
+        settings = self.settings
+        flat = settings.model_dump(exclude={"rounds", "patience", "curvature", "fedavg"})
+        of_algorithm = settings.curvature if settings.algorithm == "curvature" else settings.fedavg
+        return {**flat, **of_algorithm.model_dump(), "data": digest(self.split), "alpha": self.fold_in.alpha}
+
+    def draft(self, state: ServerState, vertical: str) -> CheckpointDraft:
+        """The checkpoint of that state, with its validation figures."""
+        metrics = self.validation(state).figures() if self.split.valid.rows.size else {}
+        settings = {name: value for name, value in self.identity().items() if value is not None}
+        return checkpoint_draft(
+            state,
+            self.tower,
+            self.split.vocabulary,
+            self.fold_in,
+            vertical=vertical,
+            metrics=metrics,
+            settings=settings,
+        )
+
+
+def prepare(split: Split, settings: TrainingSettings, features: ItemFeatures | None = None) -> TrainingRun:
+    """Put a run together.
+
+    Args:
+        split: the data.
+        settings: see there.
+        features: of the items, in the order of the vocabulary; without them the tower has the id embedding alone.
+
+    Raises:
+        BadInput: nobody has items to train on, or the features are not those of the vocabulary's items.
+    """
+    items = len(split.vocabulary)
+    features = features or ItemFeatures.of_categories([()] * items)
+    if features.items != items:
+        raise BadInput(
+            f"there are features of {features.items} items and a vocabulary of {items}; they must be the same"
+        )
+    tower = ItemTower(features, settings.dim)
+    return TrainingRun(split, settings, tower, make_algorithm(tower, len(population(split.train)), settings))
