@@ -1,0 +1,35 @@
+"""The app: routes, problems and observation put together, as one ASGI callable."""
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from feature_store.stores import LocalStores
+from serving.config import ServingConfig
+from serving.live import LiveModel
+from serving.metrics import Metrics
+from serving.observed import observed
+from serving.people import People
+from serving.problems import install
+from serving.routes import Parts, add_events, add_health, add_recommend
+
+
+def create_api(parts: Parts) -> FastAPI:
+    """The HTTP interface; its `openapi()` describes it."""
+    api = FastAPI(
+        title="Hearth",
+        summary="Recommendations that stay by the hearth.",
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would repeat the address that was sent
+    )
+    install(api)
+    add_recommend(api, parts)
+    add_events(api, parts)
+    add_health(api, parts)
+    return api
+
+
+def create_app(config: ServingConfig, live: LiveModel, stores: LocalStores, metrics: Metrics) -> ASGIApp:
+    """All of it, from the request's id to the reply. The caller opens and closes the stores and runs the watch."""
+    people = People(stores, config.store_timeout_seconds)
+    api = create_api(Parts(config, live, people, metrics))
+    return observed(api, metrics, frozenset(config.placements), config.max_body_bytes)

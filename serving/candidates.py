@@ -1,0 +1,30 @@
+"""Candidates: the items that one source proposes, best first."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from feature_store.arrays import Float32Array, Int32Array
+from feature_store.errors import BadInput
+
+Source: TypeAlias = Literal["personal", "popular"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Items and their scores from one source.
+
+    rows: distinct item rows, best first, shape (n,).
+    scores: shape (n,), never rising; comparable within one source only.
+    source: who proposes them; each item of a reply names it.
+    """
+
+    rows: Int32Array
+    scores: Float32Array
+    source: Source
+
+    def __post_init__(self) -> None:
+        if self.rows.ndim != 1 or self.rows.shape != self.scores.shape:
+            raise BadInput(f"candidates have a score for each row; got rows {self.rows.shape}, {self.scores.shape}")
+
+    def __len__(self) -> int:
+        return len(self.rows)

@@ -1,0 +1,61 @@
+"""The configuration of a server: one frozen value, read from a file or built by the command line."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+_PLACEMENT_NAME = re.compile("[a-z0-9][a-z0-9-]{0,63}")  # it stands in a URL and in a metric's label
+
+
+class PlacementSettings(BaseModel):
+    """One place where recommendations are shown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vertical: str = Field(min_length=1, max_length=64, description="the catalogue and rules that it follows")
+
+
+def _one_placement() -> Mapping[str, PlacementSettings]:
+    return {"home": PlacementSettings(vertical="e-commerce")}
+
+
+class ServingConfig(BaseModel):
+    """All that a server is told. An unknown or missing key is an error that names it.
+
+    >>> ServingConfig(registry=Path("models"), trusted_keys=(Path("training.pub"),)).placements["home"].vertical
+    'e-commerce'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    registry: Path = Field(description="folder of the checkpoint registry")
+    trusted_keys: tuple[Path, ...] = Field(
+        min_length=1, description="PEM files of the public keys whose checkpoints are served"
+    )
+    store: Path | None = Field(
+        default=None, description="SQLite file of events and embeddings; absent: in memory, gone with the process"
+    )
+    store_timeout_seconds: float = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="after this, people get popular items"
+    )
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: int = Field(default=8080, ge=0, le=65535, description="0: any free port; the address is logged")
+    placements: Mapping[str, PlacementSettings] = Field(default_factory=_one_placement, min_length=1)
+    watch_seconds: float = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="between two looks at what is promoted"
+    )
+    drain_seconds: int = Field(default=20, ge=1, description="how long requests may take to finish when told to stop")
+    max_k: int = Field(default=100, ge=1, description="most items in one reply")
+    max_ids: int = Field(default=1000, ge=1, description="most session events, and most exclusions, in one request")
+    max_events: int = Field(default=1000, ge=1, description="most events in one batch")
+    max_body_bytes: int = Field(default=1 << 20, ge=1, description="largest body of a request")
+
+    @field_validator("placements")
+    @classmethod
+    def _names_fit_into_urls(cls, placements: Mapping[str, PlacementSettings]) -> Mapping[str, PlacementSettings]:
+        for name in placements:
+            if not _PLACEMENT_NAME.fullmatch(name):
+                raise ValueError(f"placement {name!r} is not named like {_PLACEMENT_NAME.pattern}")
+        return placements

@@ -1,0 +1,52 @@
+"""What serving refuses or cannot do, as a branch of the tree in `feature_store.errors`.
+
+    HearthError
+    ├── BadInput
+    │   └── RequestRefused        the request breaks a rule; each fault names the place in the body
+    ├── CheckpointMismatch
+    │   └── OtherCheckpoint       the vector in the request was folded in on another checkpoint than the live one
+    ├── UnknownPlacement          there is no placement of that name
+    └── NoModel                   nothing has been promoted that could be loaded yet
+
+None of them knows HTTP; `serving.problems` says what each becomes there.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from feature_store.errors import BadInput, CheckpointMismatch, HearthError
+
+
+class Fault(NamedTuple):
+    """One thing wrong with a request.
+
+    pointer: where in the body, a JSON Pointer (RFC 6901) as a URI fragment, such as `#/events/0/user_id`.
+    detail: what would be right; never what was sent.
+    """
+
+    pointer: str
+    detail: str
+
+
+class RequestRefused(BadInput):
+    """The request breaks a rule."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("; ".join(f"{fault.pointer}: {fault.detail}" for fault in self.faults))
+
+
+class OtherCheckpoint(CheckpointMismatch):
+    """The vector in the request was folded in on another checkpoint than the live one."""
+
+    def __init__(self, given: str, live: str) -> None:
+        self.given, self.live = given, live
+        super().__init__(f"the vector belongs to checkpoint {given}; checkpoint {live} answers now")
+
+
+class UnknownPlacement(HearthError):
+    """There is no placement of that name."""
+
+
+class NoModel(HearthError):
+    """Nothing has been promoted that could be loaded yet."""

@@ -1,0 +1,68 @@
+"""A batch of events: each is judged by itself, the good ones are stored together, the people are folded in again."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from pydantic import JsonValue, ValidationError
+
+from feature_store.errors import StoreUnavailable
+from feature_store.events import Event
+from serving.errors import Fault
+from serving.metrics import Metrics
+from serving.model import ServingModel
+from serving.people import People
+from serving.problems import faults_of
+from serving.schemas import EventBody
+
+
+class Judged(NamedTuple):
+    """A batch, each of its events in one of two places by its index.
+
+    accepted: index -> the event.
+    refused: index -> what is wrong with it.
+    """
+
+    accepted: Mapping[int, Event]
+    refused: Mapping[int, tuple[Fault, ...]]
+
+
+def judge(batch: Sequence[JsonValue], now: float) -> Judged:
+    """Tell good events from bad ones; an event without a time is given `now`, seconds since 1970."""
+    accepted, refused = {}, {}
+    for index, sent in enumerate(batch):
+        try:
+            body = EventBody.model_validate(sent)
+        except ValidationError as error:
+            refused[index] = tuple(faults_of(error, f"#/events/{index}"))
+            continue
+        timestamp = now if body.timestamp is None else body.timestamp
+        accepted[index] = Event(body.event_id, body.user_id, body.item_id, body.event, timestamp, body.value)
+    return Judged(accepted, refused)
+
+
+async def ingest(judged: Judged, people: People, model: ServingModel | None, metrics: Metrics) -> Mapping[int, bool]:
+    """Store the accepted events and fold their people in again, where there is a model: the next reply reflects them.
+
+    An event whose item the model does not know is stored like any other: the next checkpoint may know it.
+
+    Returns:
+        index -> whether the event was new.
+
+    Raises:
+        StoreUnavailable: none of them is known to be stored; sending them again is safe.
+    """
+    metrics.events.labels("refused").inc(len(judged.refused))
+    try:
+        new = await people.keep(list(judged.accepted.values())) if judged.accepted else []
+    except StoreUnavailable:
+        metrics.events.labels("failed").inc(len(judged.accepted))
+        raise
+    metrics.events.labels("stored").inc(sum(new))
+    metrics.events.labels("known").inc(len(new) - sum(new))
+    outcome = dict(zip(judged.accepted, new, strict=True))
+    if model is not None:
+        changed = {event.user_id for index, event in judged.accepted.items() if outcome[index]}
+        failed = await people.fold_in(changed, model)
+        metrics.fold_ins.labels("done").inc(len(changed) - failed)
+        metrics.fold_ins.labels("failed").inc(failed)
+    return outcome

@@ -1,0 +1,109 @@
+"""The live model: the one name that requests read, and the watch that assigns it when another version is promoted."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+
+from feature_store.errors import HearthError
+from feature_store.registry import Registry
+from serving.errors import NoModel
+from serving.metrics import Metrics
+from serving.model import ServingModel, build_model
+
+_LOG = logging.getLogger("serving.live")
+_LONGEST_WAIT = 60.0  # seconds between attempts to load a checkpoint that failed before
+
+
+@dataclass(frozen=True, slots=True)
+class SwapFailure:
+    """Why the promoted checkpoint is not the one that answers.
+
+    model_id: the checkpoint that failed; None where the registry could not say which is promoted.
+    reason: the name of the error; its message is in the log.
+    """
+
+    model_id: str | None
+    reason: str
+
+
+class LiveModel:
+    """Holds the model that answers. A reader takes it once a request, and so gets one checkpoint throughout.
+
+    watch_seconds: between two looks at the registry.
+    """
+
+    def __init__(self, registry: Registry, metrics: Metrics, watch_seconds: float) -> None:
+        self.model: ServingModel | None = None
+        self.failure: SwapFailure | None = None
+        self._registry = registry
+        self._metrics = metrics
+        self._watch_seconds = watch_seconds
+        self._attempts = 0
+        self._not_before = 0.0
+
+    def current(self) -> ServingModel:
+        """The model that answers; raises `NoModel`."""
+        if self.model is None:
+            raise NoModel("no checkpoint has been promoted that could be loaded")
+        return self.model
+
+    async def watch(self) -> NoReturn:
+        """Look again and again, until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(self._watch_seconds)
+
+    async def look(self) -> None:
+        """Look once: where another checkpoint is promoted than answers, load it aside, then put it in its place.
+
+        Whatever fails, the present model goes on answering. A checkpoint that failed is tried again after a wait
+        that doubles; another one at once.
+        """
+        try:
+            promoted = (await asyncio.to_thread(self._registry.stages)).production
+        except (HearthError, OSError) as error:
+            if self._is_due(None):
+                self._failed(None, error)
+            return
+        if promoted is None:
+            return
+        if self.model is not None and self.model.model_id == promoted:
+            self.failure = None
+            return
+        if not self._is_due(promoted):
+            return
+        try:
+            model = await asyncio.to_thread(self._build, promoted)
+        except (HearthError, OSError, np.linalg.LinAlgError) as error:
+            self._failed(promoted, error)
+            return
+        self._swap(model)
+
+    def _build(self, model_id: str) -> ServingModel:
+        return build_model(self._registry.load(model_id))
+
+    def _swap(self, model: ServingModel) -> None:
+        before, self.model, self.failure, self._attempts = self.model, model, None, 0
+        if before is not None:
+            self._metrics.model_info.remove(before.model_id)
+        self._metrics.model_info.labels(model.model_id).set(1)
+        self._metrics.swaps.labels("success").inc()
+        names = {"model_id": model.model_id, "before": None if before is None else before.model_id}
+        _LOG.info("model swapped", extra={"fields": names})
+
+    def _is_due(self, model_id: str | None) -> bool:
+        return self.failure is None or self.failure.model_id != model_id or time.monotonic() >= self._not_before
+
+    def _failed(self, model_id: str | None, error: Exception) -> None:
+        again = self.failure is not None and self.failure.model_id == model_id
+        self._attempts = self._attempts + 1 if again else 1
+        self._not_before = time.monotonic() + min(self._watch_seconds * 2.0**self._attempts, _LONGEST_WAIT)
+        self.failure = SwapFailure(model_id, type(error).__name__)
+        self._metrics.swaps.labels("failure").inc()
+        answering = None if self.model is None else self.model.model_id
+        fields = {"model_id": model_id, "answering": answering, "reason": type(error).__name__, "detail": str(error)}
+        _LOG.error("model not swapped", extra={"fields": fields})

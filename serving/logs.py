@@ -1,0 +1,38 @@
+"""The log: one JSON object a line on stderr. It never holds the message of an unexpected exception.
+
+Such a message may quote what the failing code worked on: a user id, an item, a vector. Its type and the lines of
+code it passed through are what is needed to find the fault.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+
+
+class JsonLines(logging.Formatter):
+    """A record as JSON: time, level, logger, message, the record's `fields`, and of an exception where it arose."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage().strip(),
+        }
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info and record.exc_info[0] is not None:
+            frames = traceback.extract_tb(record.exc_info[2])
+            line["error"] = record.exc_info[0].__name__
+            line["at"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        return json.dumps(line)
+
+
+def log_to_stderr() -> None:
+    """Let every logger of the process write JSON lines to stderr, ours from level info, others from warning."""
+    stream = logging.StreamHandler(sys.stderr)
+    stream.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.WARNING, handlers=[stream], force=True)
+    logging.getLogger("serving").setLevel(logging.INFO)

@@ -1,0 +1,48 @@
+"""What a server counts and measures. No label is ever made from a person, an item or an address that was asked for."""
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_REQUEST = ("route", "placement", "status")  # route: its template, or "unknown"; placement: a configured one, or ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Metrics:
+    """The collectors of one app, in a registry of their own: two apps in one process do not add up."""
+
+    registry: CollectorRegistry
+    requests: Counter
+    seconds: Histogram
+    candidates: Counter
+    degraded: Counter
+    events: Counter
+    fold_ins: Counter
+    model_info: Gauge
+    swaps: Counter
+
+
+def create_metrics() -> Metrics:
+    """Collectors that have counted nothing yet."""
+    registry = CollectorRegistry()
+    metrics = Metrics(
+        registry=registry,
+        requests=Counter("hearth_requests", "Requests, errors included", _REQUEST, registry=registry),
+        seconds=Histogram(
+            "hearth_request_seconds",
+            "From the first byte of a request to the last of its reply, errors included",
+            _REQUEST,
+            buckets=_SECONDS,
+            registry=registry,
+        ),
+        candidates=Counter("hearth_candidates", "Items in replies, by their source", ("source",), registry=registry),
+        degraded=Counter("hearth_degraded", "Replies that lacked something", ("reason",), registry=registry),
+        events=Counter("hearth_events", "Events received, by what became of them", ("outcome",), registry=registry),
+        fold_ins=Counter("hearth_fold_ins", "People folded in after their events", ("outcome",), registry=registry),
+        model_info=Gauge("hearth_model_info", "1 for the checkpoint that answers", ("model_id",), registry=registry),
+        swaps=Counter("hearth_model_swaps", "Changes of the model that answers", ("outcome",), registry=registry),
+    )
+    for outcome in ("success", "failure"):
+        metrics.swaps.labels(outcome)  # an alert on the first failure needs the 0 before it
+    return metrics

@@ -1,0 +1,74 @@
+"""Around every request: its id, the limit of its body, one line of log and its metrics. Pure ASGI."""
+
+import logging
+import time
+from collections.abc import Collection
+
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.metrics import Metrics
+from serving.trace import request_id
+
+_LOG = logging.getLogger("serving.requests")
+
+
+def observed(app: ASGIApp, metrics: Metrics, placements: Collection[str], max_body_bytes: int) -> ASGIApp:
+    """The app, observed.
+
+    What is logged and counted is the template of the route and the name of a configured placement: an address as it
+    was sent, a query string or a body may hold what belongs to a person.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        identifier = request_id(scope["headers"])
+        status = 500  # unless a reply begins
+
+        async def send_named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", identifier.encode())]
+            await send(message)
+
+        try:
+            await app(scope, _limited(receive, scope, max_body_bytes), send_named)
+        finally:
+            seconds = time.perf_counter() - started
+            route = _template(scope)
+            placement = scope.get("path_params", {}).get("placement", "")
+            labels = (route, placement if placement in placements else "", status)
+            metrics.requests.labels(*labels).inc()
+            metrics.seconds.labels(*labels).observe(seconds)
+            fields = {"route": route, "status": status, "ms": round(seconds * 1e3, 3), "request_id": identifier}
+            _LOG.info("request", extra={"fields": fields})
+
+    return answer
+
+
+def _template(scope: Scope) -> str:
+    route = scope.get("route")
+    return route.path if isinstance(route, Route) else "unknown"
+
+
+def _limited(receive: Receive, scope: Scope, max_body_bytes: int) -> Receive:
+    """Receive a body up to the limit; raise what becomes a 413 as soon as it is announced or found to be larger."""
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    received = 0
+
+    async def receive_limited() -> Message:
+        nonlocal received
+        if int(length) > max_body_bytes:  # the server below us refuses a length that is no number
+            raise HTTPException(413)
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > max_body_bytes:
+            raise HTTPException(413)
+        return message
+
+    return receive_limited

@@ -1,0 +1,89 @@
+"""What the local stores hold of people: read for a reply, and kept up to date with what they do.
+
+Two posts of events for one person may overlap. Each stores its events first; only then, holding the person's lock,
+it reads the history, folds it in and puts the embedding. So the last to put has read all that was stored before
+it, and within one server an older embedding never replaces a newer one. Between servers it may; the watermark
+that each embedding carries then differs from the history's, and the embedding is not used.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import TypeVar
+
+from feature_store.errors import StoreError, StoreUnavailable
+from feature_store.events import Event
+from feature_store.stores import LocalStores
+from serving.model import ServingModel
+from serving.request import Person
+
+_LOG = logging.getLogger("serving.people")
+_LOCKS = 64  # people share locks: as many as there are people would grow without end
+_NOBODY = "hearth-readiness"  # whose empty history is read to see whether the store answers
+
+Answer = TypeVar("Answer")
+
+
+class People:
+    """The stores as requests use them: each step is limited in time, and fails with `StoreUnavailable` alone.
+
+    timeout_seconds: for one read, one write or one fold-in with its reads and writes.
+    """
+
+    def __init__(self, stores: LocalStores, timeout_seconds: float) -> None:
+        self._stores = stores
+        self._timeout_seconds = timeout_seconds
+        self._locks = tuple(asyncio.Lock() for _ in range(_LOCKS))
+
+    async def read(self, user_id: str, model: ServingModel) -> Person:
+        """The person's history and embedding; raises `StoreUnavailable`."""
+        return await self._in_time(self._read(user_id, model))
+
+    async def keep(self, events: Sequence[Event]) -> list[bool]:
+        """Store events, all or none; True where one is new. Raises `StoreUnavailable`."""
+        return await self._in_time(self._stores.events.put(events))
+
+    async def fold_in(self, user_ids: Iterable[str], model: ServingModel) -> int:
+        """Fold people in again from their history, and say with how many that failed.
+
+        Nobody loses anything by a failure: the embedding that is stored then does not fit the history, and the
+        next reply folds the history in for itself.
+        """
+        failed = 0
+        for user_id in user_ids:
+            async with self._locks[hash(user_id) % _LOCKS]:
+                try:
+                    await self._in_time(self._fold_in(user_id, model))
+                except StoreUnavailable:
+                    failed += 1
+        return failed
+
+    async def answers(self) -> bool:
+        """Whether the store can be read now."""
+        try:
+            await self._in_time(self._stores.events.get(_NOBODY))
+        except StoreUnavailable:
+            return False
+        return True
+
+    async def _read(self, user_id: str, model: ServingModel) -> Person:
+        history = await self._stores.events.get(user_id)
+        if not history.events:
+            return Person(history, None)
+        return Person(history, await self._stores.embeddings.get(user_id, model.model_id))
+
+    async def _fold_in(self, user_id: str, model: ServingModel) -> None:
+        history = await self._stores.events.get(user_id)
+        rows = model.checkpoint.vocabulary.known_rows(history.item_ids)
+        await self._stores.embeddings.put(user_id, model.checkpoint.fold_in(rows, history.watermark))
+
+    async def _in_time(self, step: Awaitable[Answer]) -> Answer:
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await step
+        except (StoreError, TimeoutError) as error:
+            # The message may hold what was read or written; the name of the error does not.
+            _LOG.warning("store unavailable", extra={"fields": {"reason": type(error).__name__}})
+            raise StoreUnavailable(
+                f"the store of local data did not do its part in {self._timeout_seconds} s: {type(error).__name__}"
+            ) from error

@@ -1,0 +1,129 @@
+"""Errors over HTTP: RFC 9457 problem details, written here and nowhere else. No text of an exception gets out."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from feature_store.errors import StoreUnavailable
+from serving.errors import Fault, NoModel, OtherCheckpoint, RequestRefused, UnknownPlacement
+from serving.schemas import ProblemBody, ProblemFault
+
+# What we say of a status that the framework, and not a rule of ours, came to.
+_FRAMEWORK = {
+    400: ("malformed-body", "The body is not JSON in UTF-8."),
+    404: ("unknown-route", "There is nothing at this address."),
+    405: ("method-not-allowed", "This address does not take that method; the Allow header names those it takes."),
+    413: ("body-too-large", "The body is larger than this server takes."),
+    415: ("unsupported-media-type", "A body is sent as application/json."),
+}
+_RETRY = {"retry-after": "1"}  # seconds; what is missing is looked for again at least as often
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem, before it is put into words of JSON.
+
+    slug: makes the relative type, `/problems/<slug>`.
+    extensions: further members, such as the checks of a server that is not ready.
+    """
+
+    slug: str
+    status: int
+    detail: str
+    faults: tuple[Fault, ...] = ()
+    extensions: Mapping[str, object] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def body(self) -> ProblemBody:
+        """The members that every problem has."""
+        return ProblemBody(
+            type=f"/problems/{self.slug}",
+            title=self.slug.replace("-", " ").capitalize(),
+            status=self.status,
+            detail=self.detail,
+            errors=[ProblemFault(pointer=f.pointer, detail=f.detail) for f in self.faults] or None,
+        )
+
+
+def respond(problem: Problem) -> Response:
+    """The problem as a reply."""
+    # ASCII: the name of an unknown field is given back in a pointer, and it may be no valid Unicode.
+    content = json.dumps(problem.body().model_dump(exclude_none=True) | dict(problem.extensions))
+    headers = dict(problem.headers)
+    return Response(content, problem.status, headers, media_type="application/problem+json")
+
+
+def refused(faults: Iterable[Fault]) -> Problem:
+    """A request, or an event of a batch, that breaks a rule."""
+    return Problem("invalid-request", 422, "The request breaks the rules that errors names.", tuple(faults))
+
+
+def faults_of(error: ValidationError | RequestValidationError, within: str = "#") -> list[Fault]:
+    """What a schema found wrong, each with its place below `within`; a value that was sent is never given back."""
+    found = []
+    for part in error.errors():
+        place = part["loc"][1:] if isinstance(error, RequestValidationError) else part["loc"]
+        steps = (str(step).replace("~", "~0").replace("/", "~1") for step in place)
+        found.append(Fault("/".join((within, *steps)), part["msg"]))
+    return found
+
+
+def unready(checks: Mapping[str, object]) -> Problem:
+    """A server that cannot answer yet."""
+    detail = "No checkpoint has been promoted that could be loaded."
+    return Problem("not-ready", 503, detail, extensions={"checks": checks}, headers=_RETRY)
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the app, the framework's own included, become a problem."""
+
+    @app.exception_handler(RequestRefused)
+    async def request_refused(_request: Request, error: RequestRefused) -> Response:
+        return respond(refused(error.faults))
+
+    @app.exception_handler(OtherCheckpoint)
+    async def other_checkpoint(_request: Request, error: OtherCheckpoint) -> Response:
+        detail = f"The vector belongs to checkpoint {error.given}; checkpoint {error.live} answers now."
+        ids = {"given_checkpoint_id": error.given, "live_checkpoint_id": error.live}
+        return respond(Problem("checkpoint-mismatch", 409, detail, extensions=ids))
+
+    @app.exception_handler(UnknownPlacement)
+    async def unknown_placement(_request: Request, _error: UnknownPlacement) -> Response:
+        return respond(Problem("unknown-placement", 404, "This server has no placement of that name."))
+
+    @app.exception_handler(NoModel)
+    async def no_model(_request: Request, _error: NoModel) -> Response:
+        detail = "No checkpoint has been promoted that could be loaded."
+        return respond(Problem("no-model", 503, detail, headers=_RETRY))
+
+    @app.exception_handler(StoreUnavailable)
+    async def store_unavailable(_request: Request, _error: StoreUnavailable) -> Response:
+        detail = "The events were not stored; send them again. Those that were stored change nothing then."
+        return respond(Problem("store-unavailable", 503, detail, headers=_RETRY))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> Response:
+        if any(part["type"] == "json_invalid" for part in error.errors()):
+            return respond(_of_status(400))
+        return respond(refused(faults_of(error)))
+
+    @app.exception_handler(HTTPException)
+    async def framework(_request: Request, error: HTTPException) -> Response:
+        return respond(_of_status(error.status_code, error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def unexpected(_request: Request, _error: Exception) -> Response:
+        return respond(Problem("internal-error", 500, "The server failed; its log knows more under the request id."))
+
+
+def _of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
+    slug, detail = _FRAMEWORK.get(status, ("http-error", HTTPStatus(status).description or HTTPStatus(status).phrase))
+    return Problem(slug, status, detail, headers=headers or {})

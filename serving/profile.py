@@ -1,0 +1,82 @@
+"""The profile: who asks, in the terms of one model. A vector to search with, and the items met already."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from feature_store.arrays import Float32Array, Int32Array
+from serving.errors import Fault, OtherCheckpoint, RequestRefused
+from serving.model import ServingModel
+from serving.request import Person, RecommendationRequest
+
+_LARGEST_SCORE = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """What personal retrieval needs.
+
+    vector: float32, shape (dim,); None where there is nothing to be personal with.
+    seen_rows: distinct rows of the items met already, ascending.
+    degraded: what was missing on the way here.
+    """
+
+    vector: Float32Array | None
+    seen_rows: Int32Array
+    degraded: tuple[str, ...] = ()
+
+
+def profile_of(request: RecommendationRequest, person: Person | None, model: ServingModel) -> Profile:
+    """The profile that a request is answered with.
+
+    Args:
+        request: what is asked for.
+        person: what is stored of request.user_id; None if there is no user id, or the store did not answer.
+        model: the model that answers.
+
+    Raises:
+        OtherCheckpoint: the request's vector belongs to another checkpoint than the model's.
+        RequestRefused: the request's vector cannot meet the model's items.
+    """
+    if request.query_vector is not None:
+        vector = _sent_vector(request.query_vector, request.checkpoint_id or "", model)
+        return _profile(vector, np.empty(0, dtype=np.int32), ())
+    stored = () if person is None else person.history.item_ids
+    rows = model.checkpoint.vocabulary.known_rows((*stored, *(request.session_item_ids or ())))
+    lost = ("store-unavailable",) if request.user_id is not None and person is None else ()
+    if len(rows):
+        return _profile(_folded_in(rows, request, person, model), rows, lost)
+    if request.privacy_tier == "anonymous" or lost:
+        return Profile(None, rows, lost)
+    return Profile(None, rows, ("popularity-fallback",))
+
+
+def _profile(vector: Float32Array, seen_rows: Int32Array, degraded: tuple[str, ...]) -> Profile:
+    """A profile of that vector; the zero vector, to which all items are equal, is no more than popular items."""
+    if not vector.any():
+        return Profile(None, seen_rows, (*degraded, "popularity-fallback"))
+    return Profile(vector, seen_rows, degraded)
+
+
+def _folded_in(
+    rows: Int32Array, request: RecommendationRequest, person: Person | None, model: ServingModel
+) -> Float32Array:
+    """The stored embedding where it is this checkpoint's and of exactly this history; else folded in for this reply."""
+    if person is not None and person.embedding is not None and not request.session_item_ids:
+        stored = person.embedding
+        if stored.checkpoint_id == model.model_id and stored.watermark == person.history.watermark:
+            return stored.for_checkpoint(model.model_id)
+    return model.checkpoint.fold_in(rows).vector
+
+
+def _sent_vector(vector: Float32Array, checkpoint_id: str, model: ServingModel) -> Float32Array:
+    if checkpoint_id != model.model_id:
+        raise OtherCheckpoint(checkpoint_id, model.model_id)
+    if vector.shape != (model.dim,):
+        detail = f"checkpoint {model.model_id} takes {model.dim} numbers; got {vector.size}"
+        raise RequestRefused([Fault("#/query_vector", detail)])
+    # By Cauchy and Schwarz no score, nor any partial sum of one, is larger than this product.
+    length = float(np.linalg.norm(vector.astype(np.float64)))
+    if not length * max(model.longest_item, 1.0) < _LARGEST_SCORE:
+        raise RequestRefused([Fault("#/query_vector", "the vector is so long that scores would not be finite")])
+    return vector

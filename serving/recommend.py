@@ -1,0 +1,72 @@
+"""From a request to a ranked list: the pipeline, as functions of values. It does no I/O and knows no HTTP."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from serving.candidates import Candidates, Source
+from serving.model import ServingModel
+from serving.profile import Profile, profile_of
+from serving.request import Person, PrivacyTier, RecommendationRequest
+
+
+class RankedItem(NamedTuple):
+    """One item of a reply.
+
+    score: comparable within one source and one reply only.
+    rank: from 1.
+    """
+
+    item_id: str
+    score: float
+    rank: int
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class RankedList:
+    """What a request is answered with.
+
+    items: best first, all different; fewer than k only where fewer are eligible.
+    model_id: the checkpoint behind every item and score of it.
+    degraded: what was missing: "store-unavailable", "popularity-fallback".
+    unknown_items: different items of the session and of the exclusions that the checkpoint does not know.
+    """
+
+    items: tuple[RankedItem, ...]
+    model_id: str
+    privacy_tier: PrivacyTier
+    degraded: tuple[str, ...]
+    unknown_items: int
+
+
+def recommend(request: RecommendationRequest, person: Person | None, model: ServingModel) -> RankedList:
+    """Answer a request; arguments and errors as `serving.profile.profile_of` has them."""
+    profile = profile_of(request, person, model)
+    candidates = _candidates(request, profile, model)
+    item_ids = model.checkpoint.vocabulary.item_ids
+    ranked = zip(candidates.rows.tolist(), candidates.scores.tolist(), strict=True)
+    return RankedList(
+        items=tuple(
+            RankedItem(item_ids[row], score, rank, candidates.source) for rank, (row, score) in enumerate(ranked, 1)
+        ),
+        model_id=model.model_id,
+        privacy_tier=request.privacy_tier,
+        degraded=profile.degraded,
+        unknown_items=_unknown_items(request, model),
+    )
+
+
+def _candidates(request: RecommendationRequest, profile: Profile, model: ServingModel) -> Candidates:
+    excluded = profile.seen_rows
+    if request.exclude_item_ids:
+        excluded = np.union1d(excluded, model.checkpoint.vocabulary.known_rows(request.exclude_item_ids))
+    if profile.vector is None:
+        return model.popular.retrieve(request.k, excluded)
+    return model.index.retrieve(profile.vector, request.k, excluded)
+
+
+def _unknown_items(request: RecommendationRequest, model: ServingModel) -> int:
+    sent = {*(request.session_item_ids or ()), *request.exclude_item_ids}
+    return sum(item_id not in model.checkpoint.vocabulary for item_id in sent)

@@ -1,0 +1,67 @@
+"""What is asked for, and what is known of the person who asks: the values that the pipeline starts from."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+from feature_store.arrays import Float32Array
+from feature_store.embedding import UserEmbedding
+from feature_store.events import History
+from serving.errors import Fault, RequestRefused
+
+PrivacyTier: TypeAlias = Literal["edge-cell", "ephemeral", "anonymous"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecommendationRequest:
+    """A request for items, whatever way it came in.
+
+    k: how many items, at least 1.
+    user_id: whose stored history counts; never together with a vector.
+    session_item_ids: what the person met just now; counts for this reply and is not kept.
+    query_vector: float32, shape (dim,), folded in by the person's own device; used in memory for this reply only.
+    checkpoint_id: the checkpoint that the vector belongs to; there if and only if the vector is.
+    exclude_item_ids: items that must not come back.
+
+    Raises:
+        RequestRefused: the parts do not go together.
+    """
+
+    k: int
+    user_id: str | None = None
+    session_item_ids: tuple[str, ...] | None = None
+    query_vector: Float32Array | None = None
+    checkpoint_id: str | None = None
+    exclude_item_ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        faults = []
+        if self.query_vector is not None:
+            if self.user_id is not None:
+                faults.append(Fault("#/query_vector", "a vector is sent without an identity; leave out user_id"))
+            if self.session_item_ids is not None:
+                faults.append(Fault("#/query_vector", "a vector holds the session already; leave out session_events"))
+            if self.checkpoint_id is None:
+                faults.append(Fault("#/checkpoint_id", "a vector names the checkpoint that it was folded in on"))
+        elif self.checkpoint_id is not None:
+            faults.append(Fault("#/checkpoint_id", "only a query_vector belongs to a checkpoint"))
+        if faults:
+            raise RequestRefused(faults)
+
+    @property
+    def privacy_tier(self) -> PrivacyTier:
+        """Where what this request is answered from rests."""
+        if self.user_id is not None:
+            return "edge-cell"
+        if self.query_vector is not None or self.session_item_ids is not None:
+            return "ephemeral"
+        return "anonymous"
+
+
+class Person(NamedTuple):
+    """What the local stores hold of one person.
+
+    embedding: the one for the checkpoint that answers, where there is one; it may be out of date.
+    """
+
+    history: History
+    embedding: UserEmbedding | None

@@ -1,0 +1,124 @@
+"""The bodies of requests and replies, as they stand in JSON. Types are not converted, unknown fields are refused."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
+
+from feature_store.events import LONGEST_ID
+
+Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
+FiniteNumber = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Received(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class SessionEvent(_Received):
+    """Something the person did just now."""
+
+    item_id: Id
+    event: Id | None = Field(default=None, description="what it was; all kinds weigh the same")
+
+
+class RecommendBody(_Received):
+    """Who asks, and for what. At most one of: a user id (with or without session events), session events, a vector."""
+
+    k: int = Field(default=10, ge=1, description="how many items; a server sets the most")
+    user_id: Id | None = Field(default=None, description="whose stored history counts")
+    session_events: list[SessionEvent] | None = Field(default=None, description="count for this reply, are not stored")
+    query_vector: list[FiniteNumber] | None = Field(
+        default=None, min_length=1, description="folded in on the person's device; neither stored nor logged"
+    )
+    checkpoint_id: Annotated[str, Field(min_length=1, max_length=80)] | None = Field(
+        default=None, description="the checkpoint that query_vector was folded in on"
+    )
+    exclude_item_ids: list[Id] = Field(default_factory=list, description="items that must not come back")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "anna", "k": 5}]})
+
+
+class RecommendedItem(BaseModel):
+    """One item of a reply."""
+
+    item_id: str
+    score: float = Field(description="comparable within one source and one reply only")
+    rank: int = Field(description="from 1")
+    source: Literal["personal", "popular"]
+
+
+class RecommendMeta(BaseModel):
+    """How the reply came about."""
+
+    degraded: list[str] = Field(description="what was missing: store-unavailable, popularity-fallback")
+    unknown_items: int = Field(description="items of the session and the exclusions that the model does not know")
+    took_ms: float
+
+
+class RecommendReply(BaseModel):
+    """A ranked list, and what it was made from."""
+
+    recommendation_id: str
+    model_id: str
+    privacy_tier: Literal["edge-cell", "ephemeral", "anonymous"]
+    items: list[RecommendedItem]
+    meta: RecommendMeta
+
+
+class EventBody(_Received):
+    """One thing one person did."""
+
+    event_id: Id = Field(description="unique for the person; sent again, it changes nothing")
+    user_id: Id
+    item_id: Id
+    event: Id = Field(description="what it was, such as view, click, purchase, rating")
+    timestamp: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="seconds since 1970 (UTC); absent: now"
+    )
+    value: FiniteNumber | None = Field(default=None, description="how much: stars, seconds, pieces")
+
+
+class EventsBody(_Received):
+    """Events, each judged by itself: a bad one does not keep the others out."""
+
+    events: Annotated[
+        list[JsonValue], Field(min_length=1), WithJsonSchema({"type": "array", "items": EventBody.model_json_schema()})
+    ]
+
+
+class ProblemFault(BaseModel):
+    """One thing wrong with a body."""
+
+    pointer: str = Field(description="where: a JSON Pointer (RFC 6901) as a URI fragment")
+    detail: str
+
+
+class ProblemBody(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[ProblemFault] | None = None
+
+
+class EventOutcome(BaseModel):
+    """What became of one event: 201 stored, 200 known already, 422 refused."""
+
+    index: int = Field(description="its place in the request, from 0")
+    status: Literal[200, 201, 422]
+    problem: ProblemBody | None = None
+
+
+class EventsReply(BaseModel):
+    """What became of each event, in the order of the request."""
+
+    events: list[EventOutcome]
+
+
+class Version(BaseModel):
+    """What runs here."""
+
+    hearth: str
+    model_id: str | None = Field(description="the checkpoint that answers; null: none yet")

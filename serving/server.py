@@ -1,0 +1,129 @@
+"""The server: a process that listens, watches the registry, and finishes what it has begun when told to stop."""
+
+import asyncio
+import logging
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from feature_store.memory import open_memory
+from feature_store.registry import Registry
+from feature_store.signing import PublicKey, TrustedKeys
+from feature_store.sqlite import open_sqlite
+from feature_store.stores import LocalStores
+from serving.app import create_app
+from serving.config import ServingConfig
+from serving.live import LiveModel
+from serving.logs import log_to_stderr
+from serving.metrics import create_metrics
+
+_LOG = logging.getLogger("serving.server")
+_WAITING_CONNECTIONS = 2048  # that the kernel keeps for us until we accept them
+
+
+def run(config: ServingConfig, listening: Callable[[str], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. The log goes to stderr; stdout is not written to.
+
+    listening: called with the address, such as `http://127.0.0.1:8080`, once requests are accepted.
+
+    Raises:
+        BadInput: a trusted key cannot be read.
+        StoreError: the store cannot be opened.
+        OSError: the address cannot be listened on.
+    """
+    log_to_stderr()
+    asyncio.run(serve(config, listening))
+
+
+async def serve(config: ServingConfig, listening: Callable[[str], None] | None = None) -> None:
+    """As `run`, within a running event loop, leaving the log as it is; cancelling it is like SIGTERM."""
+    metrics = create_metrics()
+    trusted = TrustedKeys(PublicKey.load(path) for path in config.trusted_keys)
+    live = LiveModel(Registry(config.registry, trusted), metrics, config.watch_seconds)
+    with _bound(config) as bound:
+        async with _stores(config) as stores, asyncio.TaskGroup() as tasks:
+            watch = tasks.create_task(live.watch())
+            await _listen(create_app(config, live, stores, metrics), bound, config, listening)
+            watch.cancel()
+
+
+@asynccontextmanager
+async def _stores(config: ServingConfig) -> AsyncIterator[LocalStores]:
+    if config.store is None:
+        _LOG.warning("no store file is set: what people do is kept in memory, and forgotten when this process ends")
+        yield open_memory()
+        return
+    # Half of the time: SQLite gives up first and says why, and its thread is free again when we give up.
+    async with open_sqlite(config.store, busy_seconds=config.store_timeout_seconds / 2) as stores:
+        yield stores
+
+
+@contextmanager
+def _bound(config: ServingConfig) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    with socket.create_server((config.host, config.port), family=family, backlog=_WAITING_CONNECTIONS) as bound:
+        yield bound
+
+
+async def _listen(
+    app: ASGIApp, bound: socket.socket, config: ServingConfig, listening: Callable[[str], None] | None
+) -> None:
+    """Answer requests until told to stop by a signal or by cancellation, then let those under way finish."""
+    settings = uvicorn.Config(
+        app,
+        lifespan="off",
+        interface="asgi3",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=_WAITING_CONNECTIONS,
+        timeout_graceful_shutdown=config.drain_seconds,
+    )
+    host, port = bound.getsockname()[:2]
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    server = _Server(settings, address, listening)
+    serving = asyncio.create_task(server.serve([bound]))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
+    _LOG.info("stopped")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, but for two things: it says when it listens, and a signal only makes it stop.
+
+    uvicorn raises the signal once more after it has stopped, which ends the process before the stores are closed.
+    """
+
+    def __init__(self, config: uvicorn.Config, address: str, listening: Callable[[str], None] | None) -> None:
+        super().__init__(config)
+        self._address, self._listening = address, listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        _LOG.info("listening", extra={"fields": {"address": self._address}})
+        if self._listening is not None:
+            self._listening(self._address)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():  # signals reach the main thread only
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)

@@ -1,0 +1,36 @@
+"""One server for all tests that do not change what it is, and what it was started with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from feature_store.checkpoint import CheckpointDraft
+from tests.serving.published import Publisher, draft
+from tests.serving.running import Server, config_of, started
+
+CONTENT = draft(1)
+
+
+@pytest.fixture(scope="session")
+def content() -> CheckpointDraft:
+    """What the shared server's checkpoint was made from."""
+    return CONTENT
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with an SQLite file; each test has people of its own."""
+    folder = tmp_path_factory.mktemp("server")
+    publisher = Publisher(folder)
+    model_id = publisher.publish(CONTENT)
+    limits = {"max_k": 80, "max_ids": 100, "max_events": 50, "max_body_bytes": 20_000}
+    with started(config_of(publisher, store=folder / "store.sqlite", **limits), folder) as server:
+        server.serves(model_id)
+        yield server
+
+
+@pytest.fixture
+def publisher(tmp_path: Path) -> Publisher:
+    """An empty registry."""
+    return Publisher(tmp_path)

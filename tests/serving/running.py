@@ -1,0 +1,120 @@
+"""Servers that really run: a process of its own, or a thread of the test's."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from serving.config import ServingConfig
+from tests.serving.published import Publisher
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 20.0  # seconds; far above what anything here takes on an idle machine
+
+
+class Server:
+    """A server in a process of its own, as its clients and its operators see it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process, self._log = process, log
+        address = self.logged("listening")[0]["address"]
+        self.client = httpx.Client(base_url=address, timeout=PATIENCE)
+
+    def recommend(self, placement: str = "home", **body: object) -> httpx.Response:
+        return self.client.post(f"/v1/placements/{placement}:recommend", json=body)
+
+    def ask(self, **body: object) -> Any:
+        """The reply of a request that must succeed."""
+        response = self.recommend(**body)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def post(self, *events: object) -> httpx.Response:
+        return self.client.post("/v1/events", json={"events": list(events)})
+
+    def metric(self, sample: str) -> float:
+        """The value of one sample, named with its labels as Prometheus reads it; 0 where there is none."""
+        lines = (line.rpartition(" ") for line in self.client.get("/metrics").text.splitlines())
+        return next((float(value) for name, _, value in lines if name == sample), 0.0)
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def logged(self, message: str, count: int = 1) -> list[Any]:
+        """The log lines of that message, as soon as there are so many."""
+
+        def lines() -> list[Any]:
+            whole = self.log().rpartition("\n")[0].splitlines()
+            return [line for line in map(json.loads, whole) if line["message"] == message]
+
+        return until(lambda: found if len(found := lines()) >= count else None, lambda: self.log())
+
+    def model_id(self) -> str | None:
+        found: str | None = self.client.get("/version").json()["model_id"]
+        return found
+
+    def serves(self, model_id: str) -> None:
+        """Return when that model answers."""
+        until(lambda: self.model_id() == model_id, lambda: f"{self.model_id()} answers, not {model_id}; {self.log()}")
+
+    def stop(self) -> int:
+        self.client.close()
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+
+def until(condition: Any, otherwise: Any) -> Any:
+    """The first true value of the condition."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"waited {PATIENCE} s in vain: {otherwise()}")
+
+
+def config_of(publisher: Publisher, **changes: Any) -> ServingConfig:
+    """A configuration for tests: a free port, and a watch that does not keep them waiting."""
+    settings = {
+        "registry": publisher.folder,
+        "trusted_keys": (publisher.public_key,),
+        "port": 0,
+        "watch_seconds": 0.05,
+    }
+    return ServingConfig(**settings | changes)
+
+
+@contextmanager
+def started(config: ServingConfig, folder: Path) -> Iterator[Server]:
+    """A server that listens; it must end well when told to."""
+    with running(config, folder) as server:
+        yield server
+        assert server.stop() == 0, server.log()
+
+
+@contextmanager
+def running(config: ServingConfig, folder: Path) -> Iterator[Server]:
+    """A server that listens, and is gone afterwards whatever happens."""
+    file = folder / "serving.json"
+    file.write_text(config.model_dump_json())
+    log = folder / "serving.log"
+    with (
+        log.open("wb") as written,
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "serving", str(file)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=written,
+        ) as process,
+    ):
+        try:
+            yield Server(process, log)
+        finally:
+            process.kill()
