@@ -107,7 +107,7 @@ def _decoded(path: Path, file: io.BufferedIOBase) -> Iterator[str]:
     except UnicodeDecodeError as error:
         raise MalformedLine(path, number, f"is not UTF-8: {error.reason} at byte {error.start} of the line") from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise MalformedLine(path, number + 1, f"cannot be decompressed from here on: {error}") from error
+        raise MalformedLine(path, number + 1, f"cannot be decompressed, here or soon after: {error}") from error
 
 
 def _rows(path: Path, lines: Iterator[str]) -> Iterator[Row]:
