@@ -54,7 +54,7 @@ class Server:
             whole = self.log().rpartition("\n")[0].splitlines()
             return [line for line in map(json.loads, whole) if line["message"] == message]
 
-        return until(lambda: found if len(found := lines()) >= count else None, lambda: self.log())
+        return until(lambda: found if len(found := lines()) >= count else None, self.log)
 
     def model_id(self) -> str | None:
         found: str | None = self.client.get("/version").json()["model_id"]
