@@ -39,13 +39,16 @@ def measure_quality(
         report: is told what is being done.
         features: of the items, for the item tower.
     """
-    runs = []
+    items, runs = len(split.vocabulary), []
     for seed in seeds:
         report(f"federated, seed {seed}")
         runs.append(_federated(prepare(split, settings.model_copy(update={"seed": seed}), features)))
     memory = peak_memory_megabytes()
     results = []
     for peer in peers(settings.dim):
+        if items > peer.most_items:
+            report(f"{peer.name}: left out, as it cannot take {items} items")
+            continue
         report(f"{peer.name}: {len(peer.grid)} settings on valid, then {len(seeds)} seeds")
         results.append(judge(peer, split, seeds))
     report("canary")
@@ -56,7 +59,7 @@ def measure_quality(
         **provenance(),
         "data": {
             "users": len(split.user_ids),
-            "items": len(split.vocabulary),
+            "items": items,
             "train": len(split.train.rows),
             "valid": len(split.valid.rows),
             "test": len(split.test.rows),
@@ -79,6 +82,11 @@ def measure_quality(
             },
         },
         "peers": {result.name: _peer_figures(result) for result in results},
+        "peers_left_out": {
+            peer.name: f"takes at most {peer.most_items} items"
+            for peer in peers(settings.dim)
+            if peer.most_items < items
+        },
         "ratios": {
             result.name: {
                 name: federated["mean"][name] / value
@@ -95,7 +103,8 @@ def _federated(run: TrainingRun) -> dict[str, Any]:
     seconds, milestones, participations = 0.0, {}, 0.0
     clients = len(population(run.split.train))
     state, uplink = run.start(), 0
-    for state, report in run.rounds(state):
+    for after, report in run.rounds(state, validate=run.settings.patience > 0):
+        state = after
         seconds += report.seconds
         participations += report.cohort / clients
         uplink = report.uplink_bytes_per_client
