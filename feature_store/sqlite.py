@@ -68,7 +68,11 @@ class SQLiteEventStore:
 
     async def put(self, events: Sequence[Event]) -> list[bool]:
         """See `EventStore.put`."""
-        rows = [(e.user_id, e.event_id, e.item_id, e.event, e.timestamp, e.value) for e in events]
+        rows = [
+            # float: an integer is as good a number, and may be larger than SQLite's integers
+            (e.user_id, e.event_id, e.item_id, e.event, float(e.timestamp), None if e.value is None else float(e.value))
+            for e in events
+        ]
         insert = (
             "INSERT INTO events (user_id, event_id, item_id, event, timestamp, value) VALUES (?, ?, ?, ?, ?, ?) "
             "ON CONFLICT (user_id, event_id) DO NOTHING"

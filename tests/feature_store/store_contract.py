@@ -70,6 +70,11 @@ class EventStoreContract:
         await stores.events.put([Event("a", "ada", "heat", "rating", 1.0, 0.0), Event("b", "ada", "heat", "view", 2.0)])
         assert [e.value for e in (await stores.events.get("ada")).events] == [0.0, None]
 
+    async def test_whole_numbers_are_kept_however_large(self, stores: LocalStores) -> None:
+        event = Event("e1", "ada", "heat", "view", 2**70, -(2**90))
+        await stores.events.put([event])
+        assert (await stores.events.get("ada")).events == (event,)
+
     async def test_a_watermark_changes_with_the_history_and_only_then(self, stores: LocalStores) -> None:
         marks = [(await stores.events.get("ada")).watermark]
         for n in range(4):

@@ -45,7 +45,7 @@ class TestSQLiteStores(EventStoreContract, UserEmbeddingStoreContract):
             yield stores
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(steps=STEPS)
 def test_sqlite_says_what_memory_says(steps: list[Step]) -> None:
     async def on_sqlite() -> list[object]:
@@ -155,24 +155,25 @@ class TestWaiting:
 class TestErasure:
     async def test_erased_people_are_gone_from_the_bytes_of_the_file(self, tmp_path: Path) -> None:
         """`PRAGMA secure_delete` alone leaves some of them in the unused parts of pages that were split."""
-        path, rng = tmp_path / "hearth.sqlite", np.random.default_rng(4)
-        people = [f"person-{n:05}" for n in range(700)]
-        vectors = rng.normal(size=(700, 64)).astype(np.float32)
+        path, rng = tmp_path / "hearth.sqlite", np.random.default_rng(7)
+        people = [f"person-{n:05}" for n in range(60)]
+        vectors = rng.normal(size=(60, 64)).astype(np.float32)
         async with open_sqlite(path) as stores:
-            for call in range(6):
-                met = rng.integers(700, size=1500)
+            for call in range(12):
+                met = rng.integers(60, size=200)
                 await stores.events.put([an_event(f"{call}-{n}", people[who]) for n, who in enumerate(met)])
-                for who in rng.choice(700, size=150, replace=False):
+                for who in rng.choice(60, size=30, replace=False):
                     await stores.embeddings.put(people[who], an_embedding(*vectors[who], checkpoint_id=f"r{call % 3}"))
             written = bytes_of(path)
-            assert all(person.encode() in written for person in people[:4])
-            for person in people[:60]:
+            assert all(person.encode() in written for person in people)
+            assert all(vector.tobytes() in written for vector in vectors)
+            for person in people[:25]:
                 await stores.events.delete(person)
                 await stores.embeddings.delete(person)
             left = bytes_of(path)
-        assert [person for person in people[:60] if person.encode() in left] == []
-        assert [who for who in range(60) if vectors[who].tobytes() in left] == []
-        assert all(person.encode() in left for person in people[60:])
+        assert [person for person in people[:25] if person.encode() in left] == []
+        assert [who for who in range(25) if vectors[who].tobytes() in left] == []
+        assert all(person.encode() in left for person in people[25:])
 
     async def test_erasing_that_another_process_held_up_is_done_at_the_next_opening(self, tmp_path: Path) -> None:
         path = tmp_path / "hearth.sqlite"
