@@ -129,6 +129,7 @@ def test_the_two_published_forms_become_the_same_bytes(tmp_path: Path) -> None:
     ]
     assert texts_of(results[0]) == EXPECTED
     assert bytes_of(results[0]) == bytes_of(results[1])
+    assert {content[4:8] for content in bytes_of(results[0]).values()} == {bytes(4)}  # gzip's field for the time
 
 
 def test_what_was_converted_once_can_be_taken_again(tmp_path: Path) -> None:
