@@ -65,7 +65,7 @@ class Server:
         until(lambda: self.model_id() == model_id, lambda: f"{self.model_id()} answers, not {model_id}; {self.log()}")
 
     def stop(self) -> int:
-        self.client.close()
+        """Tell it to stop as an orchestrator does, and say how it ended."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE)
 
@@ -115,6 +115,8 @@ def running(config: ServingConfig, folder: Path) -> Iterator[Server]:
         ) as process,
     ):
         try:
-            yield Server(process, log)
+            server = Server(process, log)
+            with server.client:
+                yield server
         finally:
             process.kill()

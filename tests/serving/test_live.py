@@ -1,0 +1,168 @@
+"""The live model follows what is promoted, and goes on answering where that cannot be loaded."""
+
+import asyncio
+import json
+
+import numpy as np
+import pytest
+
+from feature_store.checkpoint import CheckpointDraft
+from feature_store.fold_in import FoldInSettings
+from feature_store.registry import Registry
+from feature_store.signing import SigningKey, TrustedKeys
+from feature_store.vocabulary import ItemVocabulary
+from serving.errors import NoModel
+from serving.live import LiveModel, SwapFailure
+from serving.metrics import Metrics, create_metrics
+from tests.serving.published import Publisher, draft
+
+A_MOMENT = 1e-9  # between two looks: a failed checkpoint is tried again at once
+
+
+def live_of(publisher: Publisher, watch_seconds: float = A_MOMENT) -> tuple[LiveModel, Metrics]:
+    metrics = create_metrics()
+    return LiveModel(publisher.registry, metrics, watch_seconds), metrics
+
+
+def look(live: LiveModel) -> str | None:
+    asyncio.run(live.look())
+    return None if live.model is None else live.model.model_id
+
+
+def swaps(metrics: Metrics, outcome: str) -> float | None:
+    return metrics.registry.get_sample_value("hearth_model_swaps_total", {"outcome": outcome})
+
+
+def damage(publisher: Publisher, model_id: str) -> None:
+    file = publisher.folder / "checkpoints" / model_id / "item_vectors.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+def test_without_a_promoted_checkpoint_there_is_no_model_and_no_failure(publisher: Publisher) -> None:
+    live, _ = live_of(publisher)
+    publisher.publish(draft(1), promote=False)
+
+    assert look(live) is None
+    assert live.failure is None
+    with pytest.raises(NoModel):
+        live.current()
+
+
+def test_promotion_and_roll_back_are_followed(publisher: Publisher) -> None:
+    live, metrics = live_of(publisher)
+    first = publisher.publish(draft(1))
+    assert look(live) == first
+    second = publisher.publish(draft(2))
+    assert look(live) == second
+    publisher.registry.roll_back()
+    assert look(live) == first
+    assert swaps(metrics, "success") == 3
+    info = [sample.labels["model_id"] for sample in metrics.model_info.collect()[0].samples]
+    assert info == [first]
+
+
+def test_a_look_without_news_keeps_the_very_model(publisher: Publisher) -> None:
+    live, metrics = live_of(publisher)
+    publisher.publish(draft(1))
+    look(live)
+    before = live.current()
+    look(live)
+    assert live.current() is before
+    assert swaps(metrics, "success") == 1
+
+
+def test_a_damaged_checkpoint_leaves_the_old_one_answering_until_it_is_rolled_back(publisher: Publisher) -> None:
+    live, metrics = live_of(publisher)
+    first = publisher.publish(draft(1))
+    look(live)
+    second = publisher.publish(draft(2))
+    damage(publisher, second)
+
+    assert look(live) == first
+    assert live.failure == SwapFailure(second, "CorruptCheckpoint")
+    assert swaps(metrics, "failure") == 1
+
+    publisher.registry.roll_back()
+    assert look(live) == first
+    assert live.failure is None
+
+
+def test_a_checkpoint_that_nobody_trusted_has_signed_is_not_served(publisher: Publisher) -> None:
+    live, _ = live_of(publisher)
+    first = publisher.publish(draft(1))
+    look(live)
+    stranger = SigningKey.generate()
+    theirs = Registry(publisher.folder, TrustedKeys([stranger.public]))
+    second = theirs.publish(draft(2), stranger).checkpoint_id
+    theirs.promote(second)
+
+    assert look(live) == first
+    assert live.failure == SwapFailure(second, "UntrustedCheckpoint")
+
+
+def test_a_checkpoint_that_nobody_can_be_folded_in_on_is_not_served(publisher: Publisher) -> None:
+    live, _ = live_of(publisher)
+    first = publisher.publish(draft(1))
+    look(live)
+    flat = CheckpointDraft(
+        vocabulary=ItemVocabulary(["one", "two"]),
+        item_vectors=np.zeros((2, 8), dtype=np.float32),
+        item_counts=np.ones(2, dtype=np.float32),
+        fold_in=FoldInSettings(0.1, 0.0),
+        round_number=2,
+        catalogues={"films": 2},
+    )
+    second = publisher.publish(flat)
+
+    assert look(live) == first
+    assert live.failure == SwapFailure(second, "LinAlgError")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"production": 3}'])
+def test_stages_that_cannot_be_read_leave_the_old_one_answering(publisher: Publisher, content: str) -> None:
+    live, metrics = live_of(publisher)
+    first = publisher.publish(draft(1))
+    look(live)
+    stages = publisher.folder / "stages.json"
+    before = stages.read_bytes()
+    stages.write_text(content)
+
+    assert look(live) == first
+    assert live.failure == SwapFailure(None, "CorruptCheckpoint")
+    assert swaps(metrics, "failure") == 1
+    stages.write_bytes(before)
+    assert look(live) == first
+    assert live.failure is None
+
+
+def test_a_stage_that_names_no_checkpoint_leaves_the_old_one_answering(publisher: Publisher) -> None:
+    live, _ = live_of(publisher)
+    first = publisher.publish(draft(1))
+    look(live)
+    (publisher.folder / "stages.json").write_text(json.dumps({"production": "r0009-gone", "previous": []}))
+
+    assert look(live) == first
+    assert live.failure == SwapFailure("r0009-gone", "UnknownCheckpoint")
+
+
+def test_a_failed_checkpoint_is_not_read_again_at_every_look_but_another_one_is(publisher: Publisher) -> None:
+    live, metrics = live_of(publisher, watch_seconds=3600.0)
+    second = publisher.publish(draft(2))
+    damage(publisher, second)
+    look(live)
+    look(live)
+    assert swaps(metrics, "failure") == 1
+    third = publisher.publish(draft(3))
+    assert look(live) == third
+
+
+def test_a_failed_checkpoint_is_served_once_it_is_whole(publisher: Publisher) -> None:
+    live, _ = live_of(publisher)
+    first = publisher.publish(draft(1))
+    damage(publisher, first)
+    assert look(live) is None
+    damage(publisher, first)  # the same bit once more: it is whole again
+    assert look(live) == first
+    assert live.failure is None
