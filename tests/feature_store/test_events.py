@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,17 +13,22 @@ GOOD = Event("e1", "ada", "heat", "view", 1.0)
 TEXTS = ("event_id", "user_id", "item_id", "event")
 
 
+def with_text(name: str, text: str) -> Event:
+    changes: dict[str, Any] = {name: text}
+    return replace(GOOD, **changes)
+
+
 @pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("text", ["", "x" * (LONGEST_ID + 1)])
 def test_text_that_is_empty_or_too_long_is_refused_by_name(name: str, text: str) -> None:
     with pytest.raises(BadInput, match=f"^{name} of an event has 1 to {LONGEST_ID} characters; got {len(text)}$"):
-        replace(GOOD, **{name: text})
+        with_text(name, text)
 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_text_that_cannot_be_written_is_refused_by_name(name: str) -> None:
     with pytest.raises(BadInput, match=f"^{name} of an event is text that UTF-8 can write"):
-        replace(GOOD, **{name: "half \ud83d"})
+        with_text(name, "half \ud83d")
 
 
 def test_the_longest_id_is_still_one() -> None:

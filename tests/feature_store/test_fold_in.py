@@ -35,8 +35,7 @@ def closed_form(Q: Float32Array, history: set[int], settings: FoldInSettings) ->
             system[a, b] = sum(float(Q[i, a]) * float(Q[i, b]) for i in history)
             system[a, b] += settings.alpha * sum(float(q[a]) * float(q[b]) for q in Q)
         system[a, a] += settings.regularization * (len(history) + settings.alpha * len(Q))
-    solution: Float64Array = np.linalg.solve(system, right)
-    return solution
+    return np.asarray(np.linalg.solve(system, right), dtype=np.float64)
 
 
 @st.composite
