@@ -41,9 +41,9 @@ def stop_before(step: int) -> None:
         if next(steps) == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def counted_sync(descriptor: Any) -> None:
+    def counted_sync(fd: Any) -> None:
         take_step()
-        sync(descriptor)
+        sync(fd)
 
     def hear(event: str, _: tuple[object, ...]) -> None:
         if event in _STEPS:

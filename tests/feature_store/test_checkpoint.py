@@ -1,0 +1,268 @@
+"""A checkpoint is read whole and verified, or not at all."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from feature_store.checkpoint import CheckpointDraft, read_checkpoint, read_manifest
+from feature_store.errors import (
+    BadInput,
+    CheckpointError,
+    CorruptCheckpoint,
+    UnknownCheckpoint,
+    UntrustedCheckpoint,
+)
+from feature_store.fold_in import FoldInSettings, fold_in
+from feature_store.signing import SigningKey, TrustedKeys
+from feature_store.vocabulary import ItemVocabulary
+from tests.feature_store.drafts import a_draft, registry_of, sign_again
+
+FILES = [
+    "item_counts.safetensors",
+    "item_gram.safetensors",
+    "item_ids.json",
+    "item_vectors.safetensors",
+    "manifest.json",
+    "manifest.sig",
+]
+
+
+@pytest.fixture
+def key() -> SigningKey:
+    return SigningKey.generate()
+
+
+@pytest.fixture
+def trusted(key: SigningKey) -> TrustedKeys:
+    return TrustedKeys([key.public])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, key: SigningKey) -> Path:
+    """The folder of a published checkpoint of draft 5."""
+    manifest = registry_of(tmp_path, key).publish(a_draft(5), key)
+    return tmp_path / "checkpoints" / manifest.checkpoint_id
+
+
+def test_what_was_published_is_what_is_read(folder: Path, trusted: TrustedKeys) -> None:
+    draft, checkpoint = a_draft(5), read_checkpoint(folder, trusted)
+    assert checkpoint.vocabulary == draft.vocabulary
+    np.testing.assert_array_equal(checkpoint.item_vectors, draft.item_vectors)
+    np.testing.assert_array_equal(checkpoint.item_counts, draft.item_counts)
+    np.testing.assert_allclose(checkpoint.item_gram, draft.item_vectors.T @ draft.item_vectors, rtol=1e-6)
+    manifest = checkpoint.manifest
+    assert (manifest.round_number, manifest.dim, manifest.items, manifest.parent_id) == (5, 3, 6, None)
+    assert (manifest.catalogues, manifest.fold_in) == (draft.catalogues, draft.fold_in)
+    assert (manifest.metrics, manifest.training) == (draft.metrics, draft.training)
+    assert manifest.privacy is None
+    assert manifest == read_manifest(folder, trusted)
+
+
+def test_a_checkpoint_holds_these_files_and_no_others(folder: Path) -> None:
+    assert sorted(file.name for file in folder.iterdir()) == FILES
+
+
+def test_nobody_can_write_in_the_arrays_of_a_checkpoint(folder: Path, trusted: TrustedKeys) -> None:
+    checkpoint = read_checkpoint(folder, trusted)
+    for array in (checkpoint.item_vectors, checkpoint.item_gram, checkpoint.item_counts):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1.0
+
+
+def test_a_checkpoint_folds_in_on_its_own_items_and_names_itself(folder: Path, trusted: TrustedKeys) -> None:
+    checkpoint, draft = read_checkpoint(folder, trusted), a_draft(5)
+    Q, rows = draft.item_vectors, np.array([0, 4], dtype=np.int32)
+    embedding = checkpoint.fold_in(rows, watermark=8)
+    np.testing.assert_allclose(embedding.vector, fold_in(Q, Q.T @ Q, rows, draft.fold_in), rtol=1e-5)
+    assert (embedding.checkpoint_id, embedding.watermark) == (folder.name, 8)
+    np.testing.assert_allclose(checkpoint.fold_in_many([rows[:0], rows])[1], embedding.vector, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_bit_changed_anywhere_in_a_file_is_found(folder: Path, trusted: TrustedKeys, name: str) -> None:
+    content = (folder / name).read_bytes()
+    for place in range(0, len(content), max(1, len(content) // 60)):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        (folder / name).write_bytes(changed)
+        with pytest.raises((CorruptCheckpoint, UntrustedCheckpoint), match=folder.name):
+            read_checkpoint(folder, trusted)
+    (folder / name).write_bytes(content)
+    read_checkpoint(folder, trusted)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("kept", [0, 0.5, -1])
+def test_a_file_cut_short_is_found(folder: Path, trusted: TrustedKeys, name: str, kept: float) -> None:
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: int(len(content) * kept) if kept >= 0 else -1])
+    with pytest.raises((CorruptCheckpoint, UntrustedCheckpoint), match=folder.name):
+        read_checkpoint(folder, trusted)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_missing_is_named(folder: Path, trusted: TrustedKeys, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(CorruptCheckpoint, match=f"checkpoint {folder.name} has no {name}"):
+        read_checkpoint(folder, trusted)
+
+
+def test_a_folder_that_is_not_there_is_an_unknown_checkpoint(tmp_path: Path, trusted: TrustedKeys) -> None:
+    with pytest.raises(UnknownCheckpoint, match="there is no checkpoint r0001-aa"):
+        read_checkpoint(tmp_path / "r0001-aa", trusted)
+
+
+def test_a_manifest_that_was_edited_is_not_trusted(folder: Path, trusted: TrustedKeys) -> None:
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["metrics"]["ndcg@20"] = 0.99
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(
+        UntrustedCheckpoint, match=f"checkpoint {folder.name} carries a signature .* not over its bytes"
+    ):
+        read_manifest(folder, trusted)
+
+
+def test_a_checkpoint_signed_by_a_foreign_key_is_not_trusted(folder: Path, trusted: TrustedKeys) -> None:
+    foreign = SigningKey.generate()
+    sign_again(folder, foreign)
+    with pytest.raises(UntrustedCheckpoint, match=f"{folder.name} is signed by key {foreign.public.key_id}"):
+        read_checkpoint(folder, trusted)
+    read_checkpoint(folder, TrustedKeys([foreign.public]))
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"key_id": "a", "signature": "zz"}', b'{"key_id": 1}'])
+def test_a_signature_file_that_is_none_is_not_trusted(folder: Path, trusted: TrustedKeys, content: bytes) -> None:
+    (folder / "manifest.sig").write_bytes(content)
+    with pytest.raises(UntrustedCheckpoint, match=f"the signature of checkpoint {folder.name} cannot be read"):
+        read_checkpoint(folder, trusted)
+
+
+def test_a_folder_that_was_renamed_is_not_taken_for_another_checkpoint(folder: Path, trusted: TrustedKeys) -> None:
+    """Else who can write in a registry could put an old checkpoint in the place of a new one."""
+    other = folder.rename(folder.with_name("r0006-000000000000"))
+    with pytest.raises(CorruptCheckpoint, match=f"the folder {other.name} holds the manifest of {folder.name}"):
+        read_checkpoint(other, trusted)
+
+
+def test_another_format_signed_as_it_should_be_is_refused_naming_both(
+    folder: Path, trusted: TrustedKeys, key: SigningKey
+) -> None:
+    sign_again(folder, key, format_version=2)
+    with pytest.raises(CorruptCheckpoint, match="has format 2; this Hearth reads format 1"):
+        read_checkpoint(folder, trusted)
+
+
+@pytest.mark.parametrize("changes", [{"surprise": 1}, {"dim": 0}, {"checkpoint_id": "../up"}, {"files": 3}])
+def test_a_signed_manifest_that_is_none_of_this_format_is_refused(
+    folder: Path, trusted: TrustedKeys, key: SigningKey, changes: dict[str, object]
+) -> None:
+    sign_again(folder, key, **changes)
+    with pytest.raises(CorruptCheckpoint, match=f"the manifest of {folder.name} is not one of format 1"):
+        read_checkpoint(folder, trusted)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("item_vectors", np.zeros((6, 4), np.float32), "item_vectors"),
+        ("item_vectors", np.zeros((6, 3), np.float64), "item_vectors"),
+        ("item_gram", np.zeros((3, 4), np.float32), "item_gram"),
+        ("item_counts", np.full(6, np.nan, np.float32), "item_counts"),
+        ("item_counts", np.zeros(5, np.float32), "item_counts"),
+    ],
+)
+def test_signed_arrays_that_do_not_fit_are_refused_by_name(
+    folder: Path, trusted: TrustedKeys, key: SigningKey, name: str, content: np.typing.NDArray[np.float32], reason: str
+) -> None:
+    (folder / f"{name}.safetensors").write_bytes(save({name: content}))
+    sign_again(folder, key)
+    with pytest.raises(CorruptCheckpoint, match=f"^{reason} of checkpoint {folder.name} is float"):
+        read_checkpoint(folder, trusted)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("item_ids.json", b'["one", "two"]'),
+        ("item_ids.json", b'["a", "a", "b", "c", "d", "e"]'),
+        ("item_ids.json", b"\xff"),
+        ("item_gram.safetensors", b"no tensors"),
+        ("item_gram.safetensors", save({"another": np.zeros((3, 3), np.float32)})),
+    ],
+)
+def test_signed_files_of_the_wrong_content_are_refused(
+    folder: Path, trusted: TrustedKeys, key: SigningKey, name: str, content: bytes
+) -> None:
+    (folder / name).write_bytes(content)
+    sign_again(folder, key)
+    with pytest.raises(CorruptCheckpoint, match=folder.name):
+        read_checkpoint(folder, trusted)
+
+
+def test_a_signed_manifest_that_leaves_out_a_file_is_refused(
+    folder: Path, trusted: TrustedKeys, key: SigningKey
+) -> None:
+    files = json.loads((folder / "manifest.json").read_bytes())["files"]
+    del files["item_gram.safetensors"]
+    sign_again(folder, key, files=files)
+    with pytest.raises(CheckpointError, match=r"item_gram\.safetensors"):
+        read_checkpoint(folder, trusted)
+
+
+class TestIds:
+    """An id follows from the content: all that a reader depends on, and nothing else."""
+
+    def id_of(self, tmp_path: Path, draft: CheckpointDraft) -> str:
+        key = SigningKey.generate()
+        return registry_of(tmp_path / key.public.key_id, key).publish(draft, key).checkpoint_id
+
+    def test_the_same_content_has_the_same_id_whoever_signs_it(self, tmp_path: Path) -> None:
+        assert self.id_of(tmp_path, a_draft(5)) == self.id_of(tmp_path, a_draft(5))
+        assert self.id_of(tmp_path, a_draft(5)).startswith("r0005-")
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"item_vectors": a_draft(6).item_vectors},
+            {"item_counts": a_draft(6).item_counts},
+            {"vocabulary": ItemVocabulary("abcdef")},
+            {"fold_in": FoldInSettings(0.2, 0.01)},
+            {"catalogues": {"films": 6}},
+            {"parent_id": "r0004-aa"},
+            {"round_number": 6},
+        ],
+        ids=lambda changes: next(iter(changes)),
+    )
+    def test_other_content_has_another_id(self, tmp_path: Path, changes: dict[str, object]) -> None:
+        assert self.id_of(tmp_path, changed(**changes)) != self.id_of(tmp_path, a_draft(5))
+
+
+class TestDrafts:
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"item_vectors": np.zeros((5, 3), np.float32)}, r"item vectors of 6 items have shape \(6, dim\); got"),
+            ({"item_vectors": np.zeros((6, 0), np.float32)}, r"item vectors of 6 items have shape \(6, dim\); got"),
+            ({"item_vectors": np.zeros(6, np.float32)}, r"item vectors of 6 items have shape \(6, dim\); got"),
+            ({"item_vectors": np.zeros((6, 3))}, "item_vectors of a checkpoint are finite float32"),
+            ({"item_vectors": np.full((6, 3), np.inf, np.float32)}, "item_vectors of a checkpoint are finite float32"),
+            ({"item_counts": np.zeros(5, np.float32)}, r"item counts of 6 items have shape \(6,\); got \(5,\)"),
+            ({"item_counts": np.full(6, np.nan, np.float32)}, "item_counts of a checkpoint are finite float32"),
+            ({"item_counts": np.full(6, -1, np.float32)}, "item counts are numbers of people, >= 0; got -1"),
+            ({"catalogues": {"films": 5}}, "do not add up to the 6 items"),
+        ],
+    )
+    def test_a_draft_that_no_reader_could_use_is_refused(self, changes: dict[str, object], reason: str) -> None:
+        with pytest.raises(BadInput, match=reason):
+            changed(**changes)
+
+
+def changed(**changes: object) -> CheckpointDraft:
+    """Draft 5 with other fields."""
+    fields: dict[str, Any] = changes
+    return dataclasses.replace(a_draft(5), **fields)
