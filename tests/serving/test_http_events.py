@@ -12,7 +12,8 @@ import pytest
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.events import History
 from feature_store.sqlite import open_sqlite
-from tests.serving.published import Publisher, draft, personal, popular
+from serving.request import Person
+from tests.serving.published import Publisher, draft, folded_in, personal, popular
 from tests.serving.running import Server, config_of, running, started
 
 
@@ -118,6 +119,23 @@ def test_an_event_without_a_time_happened_when_it_came(publisher: Publisher, tmp
     assert (past.item_id, past.timestamp, past.value) == ("item-2", 5.5, 3.0)
     assert before <= now.timestamp <= after
     assert now.value is None
+
+
+def test_after_an_event_the_stored_embedding_is_that_of_the_whole_history(publisher: Publisher, tmp_path: Path) -> None:
+    store, model_id = tmp_path / "store.sqlite", publisher.publish(draft(1))
+    with started(config_of(publisher, store=store), tmp_path) as server:
+        server.serves(model_id)
+        for item_id in ("item-1", "item-4"):
+            server.post(event("anna", item_id)).raise_for_status()
+
+    async def stored() -> Person:
+        async with open_sqlite(store) as stores:
+            return Person(await stores.events.get("anna"), await stores.embeddings.get("anna", model_id))
+
+    history, embedding = asyncio.run(stored())
+    assert embedding is not None
+    assert embedding.watermark == history.watermark
+    assert embedding.vector == pytest.approx(folded_in(draft(1), ["item-1", "item-4"]), abs=1e-5)
 
 
 def test_an_acknowledged_event_outlives_a_killed_server(publisher: Publisher, tmp_path: Path) -> None:

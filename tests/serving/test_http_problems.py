@@ -148,6 +148,14 @@ def test_a_body_that_is_too_large_is_a_problem_whether_announced_or_not(server: 
     problem(server.client.post(HERE, content=parts, headers=kind), 413, "body-too-large")
 
 
+def test_a_body_that_is_announced_as_too_large_is_refused_before_it_is_sent(server: Server) -> None:
+    head = f"POST {HERE} HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: 20001\r\n\r\n"
+    address = (server.client.base_url.host, server.client.base_url.port)
+    with socket.create_connection(address, timeout=10.0) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
 def test_a_body_of_exactly_the_limit_is_read(server: Server) -> None:
     content = b"{}" + b" " * 19_998
     assert server.client.post(HERE, content=content, headers={"content-type": "application/json"}).status_code == 200
