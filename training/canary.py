@@ -33,6 +33,11 @@ class Canary:
     users: int
     chance: float = CHANCE
 
+    @property
+    def is_honest(self) -> bool:
+        """Whether it is within three standard errors of chance, for a sample of that many people."""
+        return bool(abs(self.hr_10 - self.chance) <= 3 * np.sqrt(self.chance * (1 - self.chance) / self.users))
+
 
 def canary(
     algorithm: Algorithm, item_vectors: Float32Array, settings: FoldInSettings, split: Split, users: int = 200

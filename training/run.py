@@ -26,7 +26,7 @@ class TrainingSettings(AlgorithmSettings):
     rounds: int = Field(default=40, ge=1, description="the most rounds")
     cohort: int = Field(default=600, ge=1, description="clients a round")
     seed: int = Field(default=7, ge=0)
-    patience: int = Field(default=5, ge=0, description="evaluations without gain before training stops; 0 never does")
+    patience: int = Field(default=8, ge=0, description="evaluations without gain before training stops; 0 never does")
     validation_users: int = Field(
         default=2000, ge=0, description="people validated on after each round; 0 is everybody"
     )

@@ -1,0 +1,43 @@
+"""`hearth evaluate`: the quality of a published checkpoint on held-out items."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hearth.commands.options import ItemsOption, JsonOption, RegistryOption, TrustOption
+from hearth.terminal import OUT, print_json, quality_table
+from hearth.trust import open_registry
+
+
+def evaluate(
+    split: Annotated[
+        Path, typer.Option(help="The data that the checkpoint was trained on, as given to `hearth train`.")
+    ],
+    registry: RegistryOption,
+    items: ItemsOption = None,
+    checkpoint: Annotated[str | None, typer.Option(help="Its id. Default: the one in production.")] = None,
+    valid_share: Annotated[float, typer.Option(help="As given to `hearth train`.")] = 0.1,
+    test_share: Annotated[float, typer.Option(help="As given to `hearth train`.")] = 0.2,
+    min_value: Annotated[float | None, typer.Option(help="As given to `hearth train`.")] = None,
+    trust: TrustOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rank all items for everybody who has test items, and count which of those are found.
+
+    Train items are folded in as serving does it; train and validation items are left out of the ranking.
+
+    Example: `hearth evaluate --split ml-100k/ --registry models --json`
+    """
+    from hearth.sources import read_source
+    from training.checkpoint_quality import checkpoint_quality
+
+    opened = open_registry(registry, trust)
+    loaded = opened.load(checkpoint or opened.production())
+    source = read_source(split, items, valid=valid_share, test=test_share, min_value=min_value)
+    figures = checkpoint_quality(loaded, source.split).figures()
+    if as_json:
+        print_json({"checkpoint_id": loaded.manifest.checkpoint_id, **figures})
+        return
+    title = f"Checkpoint {loaded.manifest.checkpoint_id} on the test items of {figures['users']} people"
+    OUT.print(quality_table(title, {"federated": figures}))

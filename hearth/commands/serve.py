@@ -1,0 +1,40 @@
+"""`hearth serve`: recommendations over HTTP."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hearth.commands.options import RegistryOption, TrustOption
+from hearth.terminal import ERR
+from hearth.trust import own_key, public_file
+
+
+def serve(
+    registry: RegistryOption,
+    store: Annotated[
+        Path | None, typer.Option(help="SQLite file for events and user embeddings. Default: in memory.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
+    trust: TrustOption = None,
+) -> None:
+    """Serve the checkpoint in production, and each one that is promoted later.
+
+    Example: `hearth serve --registry models --store people.sqlite`
+    """
+    from serving.config import ServingConfig
+    from serving.server import run
+
+    if not trust:
+        own_key()  # makes its public half, where there is none yet
+    config = ServingConfig(
+        registry=registry, trusted_keys=tuple(trust or [public_file()]), store=store, host=host, port=port
+    )
+    run(config, _say)
+
+
+def _say(address: str) -> None:
+    """The address on stdout, where a script reads it; the rest is for people."""
+    print(address, flush=True)  # noqa: T201 - a bare line
+    ERR.print(f"listening; the API is described at {address}/docs, Ctrl-C stops", soft_wrap=True)

@@ -1,0 +1,86 @@
+"""`hearth train`: federated training, from interactions to a published checkpoint."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hearth.commands.options import ItemsOption, JsonOption, RegistryOption, SigningKeyOption
+from hearth.terminal import ERR, OUT, print_json, quality_table
+from hearth.trust import own_key
+
+
+class AlgorithmName(StrEnum):
+    """The algorithms, as the command line names them."""
+
+    CURVATURE = "curvature"
+    FEDAVG = "fedavg"
+
+
+def train(
+    interactions: Annotated[
+        Path, typer.Option(help="interactions.csv[.gz], a folder with one, or a folder with train.txt[.gz].")
+    ],
+    registry: RegistryOption,
+    items: ItemsOption = None,
+    dim: Annotated[int, typer.Option(help="Numbers in an item vector.")] = 64,
+    rounds: Annotated[int, typer.Option(help="The most rounds.")] = 40,
+    cohort: Annotated[int, typer.Option(help="Clients a round.")] = 600,
+    seed: Annotated[int, typer.Option(help="Of the cohorts and the start.")] = 7,
+    algorithm: Annotated[AlgorithmName, typer.Option(help="How the server steps.")] = AlgorithmName.CURVATURE,
+    alpha: Annotated[float | None, typer.Option(help="Weight of an item not met. Default: 720 / items.")] = None,
+    regularization: Annotated[float, typer.Option(help="λ of the loss.")] = 0.01,
+    patience: Annotated[int, typer.Option(help="Rounds without gain on valid before stopping; 0: never.")] = 8,
+    valid_share: Annotated[float, typer.Option(help="Share of each person's items, in time, that validates.")] = 0.1,
+    test_share: Annotated[float, typer.Option(help="Share kept apart for `hearth evaluate`; 0 trains on all.")] = 0.2,
+    min_value: Annotated[float | None, typer.Option(help="Leave out interactions with a lower value.")] = None,
+    vertical: Annotated[str, typer.Option(help="The vertical that the items belong to.")] = "e-commerce",
+    promote: Annotated[bool, typer.Option(help="Put the checkpoint into production.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard the saved state of an unfinished run.")] = False,
+    signing_key: SigningKeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a federated two-tower model and publish it to the registry.
+
+    The state is saved after each round: run the same command again after an interruption, and it goes on.
+
+    Example: `hearth train --interactions ml-100k/ --registry models --promote`
+    """
+    from feature_store.registry import Registry
+    from feature_store.signing import TrustedKeys
+    from hearth.round_display import round_display
+    from hearth.sources import read_source
+    from hearth.training_session import train_to_checkpoint
+    from training.run import TrainingSettings, prepare
+
+    settings = TrainingSettings(
+        dim=dim,
+        rounds=rounds,
+        cohort=cohort,
+        seed=seed,
+        algorithm=algorithm.value,
+        alpha=alpha,
+        regularization=regularization,
+        patience=patience,
+    )
+    source = read_source(interactions, items, valid=valid_share, test=test_share, min_value=min_value)
+    for note in source.notes:
+        ERR.print(note)
+    run = prepare(source.split, settings, source.features())
+    key = own_key(signing_key)
+    published = Registry(registry, TrustedKeys([key.public]))
+    with round_display(rounds, ERR) as display:
+        outcome = train_to_checkpoint(run, published, key, vertical=vertical, fresh=fresh, show=display.show)
+    if promote:
+        published.promote(outcome.manifest.checkpoint_id)
+    if as_json:
+        print_json({**outcome.summary(), "promoted": promote})
+        return
+    OUT.print(outcome.text(), soft_wrap=True)
+    if outcome.manifest.metrics:
+        OUT.print(quality_table("Quality on the validation items", {"federated": outcome.manifest.metrics}))
+    if not promote:
+        OUT.print(
+            f"To serve it: hearth models promote {outcome.manifest.checkpoint_id} --registry {registry}", soft_wrap=True
+        )

@@ -1,0 +1,154 @@
+"""The demo's edge cell: a store with what people did, a server in a process of its own, and questions over HTTP."""
+
+import asyncio
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from feature_store.catalogue import Catalogue
+from feature_store.errors import HearthError
+from feature_store.events import Event
+from feature_store.sqlite import open_sqlite
+from training.histories import Histories
+from training.interactions import Interactions
+from training.split import Split
+
+_STARTING_SECONDS = 30.0
+_ASKING_SECONDS = 10.0
+
+
+class ServerFailed(HearthError):
+    """The server of the demo did not come up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One person's top 10 beside what the person liked.
+
+    liked: titles of the films that the person rated highest, of those that training saw.
+    recommended: title and whether the person went on to rate it, as the test part knows.
+    tier: the privacy tier that the reply names.
+    """
+
+    user_id: str
+    liked: tuple[str, ...]
+    recommended: tuple[tuple[str, bool], ...]
+    tier: str
+
+
+async def move_in(interactions: Interactions, split: Split, store: Path) -> int:
+    """Put what everybody did, as far as training saw it, into the edge cell's store; how many events that is."""
+    people = interactions.user_ids
+    trained = {(people[u], i) for u, rows in enumerate(split.train) for i in rows.tolist()}
+    events = [
+        Event(
+            event_id=f"ml-100k-{line}",
+            user_id=people[user],
+            item_id=interactions.vocabulary.item_ids[item],
+            event=interactions.event_names[event],
+            timestamp=float(when),
+            value=float(value),
+        )
+        for line, (user, item, event, when, value) in enumerate(
+            zip(
+                interactions.users.tolist(),
+                interactions.items.tolist(),
+                interactions.events.tolist(),
+                interactions.timestamps.tolist(),
+                interactions.values.tolist(),
+                strict=True,
+            )
+        )
+        if (people[user], item) in trained
+    ]
+    async with open_sqlite(store) as stores:
+        return sum(await stores.events.put(events))
+
+
+@contextmanager
+def serving(registry: Path, store: Path, public_key: Path, port: int, log: Path) -> Iterator[str]:
+    """A server process for the length of the block; gives its address once it is ready. Its log goes to a file."""
+    command = [sys.executable, "-m", "hearth", "serve", "--port", str(port)]
+    command += ["--registry", str(registry), "--store", str(store), "--trust", str(public_key)]
+    with log.open("wb") as file, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file) as process:  # noqa: S603 - our own command
+        try:
+            yield _address_when_ready(process, log)
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+def ask(
+    address: str, user_ids: Sequence[str], interactions: Interactions, split: Split, films: Catalogue
+) -> list[Answer]:
+    """Ask the server for the top 10 of these people, over HTTP."""
+    rows = {user_id: row for row, user_id in enumerate(split.user_ids)}
+    with httpx.Client(base_url=address, timeout=_ASKING_SECONDS) as client:
+        return [_ask_one(client, user_id, rows[user_id], interactions, split, films) for user_id in user_ids]
+
+
+def some_people(split: Split, how_many: int) -> list[str]:
+    """People with a good deal of history and of test items, spread over the population."""
+    eligible = np.flatnonzero((split.train.lengths >= 40) & (split.test.lengths >= 10))
+    return [split.user_ids[client] for client in eligible[:: max(1, len(eligible) // how_many)][:how_many]]
+
+
+def serve_on(address: str) -> None:
+    """Return when the person presses Ctrl-C; raise `ServerFailed` if the server goes away before."""
+    try:
+        while True:
+            time.sleep(1)
+            httpx.get(f"{address}/livez", timeout=_ASKING_SECONDS)
+    except KeyboardInterrupt:
+        return
+    except httpx.TransportError as error:
+        raise ServerFailed(f"the server at {address} does not answer any more: {error}") from error
+
+
+def store_history(interactions: Interactions, split: Split, store: Path) -> int:
+    """`move_in` for callers without an event loop."""
+    return asyncio.run(move_in(interactions, split, store))
+
+
+def _ask_one(
+    client: httpx.Client, user_id: str, row: int, interactions: Interactions, split: Split, films: Catalogue
+) -> Answer:
+    response = client.post("/v1/placements/home:recommend", json={"user_id": user_id, "k": 10})
+    response.raise_for_status()
+    reply = response.json()
+    later = {split.vocabulary.item_ids[item] for part in (split.valid, split.test) for item in part[row].tolist()}
+    recommended = tuple((films[item["item_id"]].title, item["item_id"] in later) for item in reply["items"])
+    return Answer(user_id, _liked(row, interactions, split.train, films), recommended, reply["privacy_tier"])
+
+
+def _liked(row: int, interactions: Interactions, train: Histories, films: Catalogue) -> tuple[str, ...]:
+    """The five best rated films of the train part, the latest first among equals."""
+    trained = set(train[row].tolist())
+    rated = [
+        (float(interactions.values[line]), float(interactions.timestamps[line]), int(interactions.items[line]))
+        for line in np.flatnonzero(interactions.users == row).tolist()
+        if int(interactions.items[line]) in trained
+    ]
+    best = sorted(rated, reverse=True)[:5]
+    return tuple(films[interactions.vocabulary.item_ids[item]].title for _, _, item in best)
+
+
+def _address_when_ready(process: "subprocess.Popen[bytes]", log: Path) -> str:
+    """The address, which `hearth serve` prints when it listens, once the server says that it is ready."""
+    deadline = time.monotonic() + _STARTING_SECONDS
+    if process.stdout and select.select([process.stdout], [], [], _STARTING_SECONDS)[0]:
+        address = process.stdout.readline().decode().strip()
+        while address and time.monotonic() < deadline:
+            if httpx.get(f"{address}/readyz", timeout=_ASKING_SECONDS).is_success:
+                return address
+            time.sleep(0.05)
+    tail = log.read_text(errors="replace")[-2000:]
+    raise ServerFailed(f"the server was not ready within {_STARTING_SECONDS:.0f} s; the end of {log}:\n{tail}")

@@ -1,0 +1,27 @@
+"""The environment: the one place that reads it. Everything further in is told what it needs.
+
+    HEARTH_CACHE          folder for data sets                   default: the user's cache folder
+    HEARTH_SIGNING_KEY    PEM file of the key that signs         default: in the user's configuration folder
+    HEARTH_REGISTRY       folder of the checkpoint registry      default: none; --registry names it
+
+An option on the command line goes before its variable.
+"""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+REGISTRY = "HEARTH_REGISTRY"
+CACHE = "HEARTH_CACHE"
+SIGNING_KEY = "HEARTH_SIGNING_KEY"
+
+
+def cache_folder() -> Path:
+    """Where data sets are kept."""
+    return Path(os.environ.get(CACHE) or platformdirs.user_cache_dir("hearth"))
+
+
+def signing_key_file() -> Path:
+    """Where the user's signing key is; it is made there when it is first needed."""
+    return Path(os.environ.get(SIGNING_KEY) or Path(platformdirs.user_config_dir("hearth")) / "signing-key.pem")

@@ -1,0 +1,33 @@
+"""What people see: results on stdout, progress and errors on stderr."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+OUT = Console()
+ERR = Console(stderr=True)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on stdout, and nothing else there."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))  # noqa: T201 - what a program reads goes past Rich
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table; the first column is text, the others are figures."""
+    result = Table(title=title, title_justify="left", title_style="bold")
+    for number, column in enumerate(columns):
+        result.add_column(column, justify="left" if number == 0 else "right")
+    for row in rows:
+        result.add_row(*row)
+    return result
+
+
+def quality_table(title: str, qualities: Mapping[str, Mapping[str, float]]) -> Table:
+    """Figures of several recommenders, a line each."""
+    names = ("recall@20", "ndcg@20", "hr@10", "coverage@20")
+    rows = ([who, *(f"{figures[name]:.4f}" for name in names)] for who, figures in qualities.items())
+    return table(title, ("", *names), rows)

@@ -1,0 +1,91 @@
+"""A training session: rounds with their state saved, then a checkpoint published, whatever interrupts it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from feature_store.manifest import CheckpointManifest
+from feature_store.registry import Registry
+from feature_store.signing import SigningKey
+from training.loop import RoundReport
+from training.run import TrainingRun
+from training.server_state import ServerState, load_state, save_state
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What a session came to.
+
+    resumed_at: rounds that an earlier session had done.
+    reports: of the rounds of this session.
+    """
+
+    manifest: CheckpointManifest
+    state: ServerState
+    resumed_at: int
+    reports: tuple[RoundReport, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Of training in this session, evaluation apart."""
+        return sum(report.seconds for report in self.reports)
+
+    @property
+    def converged(self) -> bool:
+        """Whether training stopped before its round limit."""
+        return bool(self.reports) and self.reports[-1].converged
+
+    def summary(self) -> dict[str, Any]:
+        """For a program."""
+        uplink = self.reports[-1].uplink_bytes_per_client if self.reports else None
+        return {
+            "checkpoint_id": self.manifest.checkpoint_id,
+            "rounds": self.state.round_number,
+            "resumed_at": self.resumed_at,
+            "converged": self.converged,
+            "training_seconds": self.seconds,
+            "uplink_bytes_per_client_and_round": uplink,
+            "valid": dict(self.manifest.metrics),
+        }
+
+    def text(self) -> str:
+        """For a person."""
+        resumed = f", going on from round {self.resumed_at}" if self.resumed_at else ""
+        ended = "converged" if self.converged else "reached its limit"
+        return (
+            f"Training {ended} after {self.state.round_number} rounds in {self.seconds:.1f} s{resumed}.\n"
+            f"Published checkpoint {self.manifest.checkpoint_id}."
+        )
+
+
+def train_to_checkpoint(
+    run: TrainingRun,
+    registry: Registry,
+    key: SigningKey,
+    *,
+    vertical: str,
+    fresh: bool = False,
+    show: Callable[[RoundReport], None],
+) -> Outcome:
+    """Run the rounds that are left, then publish.
+
+    The state is saved in the registry's folder after each round, and removed once the checkpoint is published. A
+    session that is killed is gone on with by the next one, to the same numbers.
+
+    Raises:
+        StateMismatch: another run was not finished here, and `fresh` is not set.
+    """
+    file = registry.folder / "training" / "state.safetensors"
+    identity = run.identity()
+    if fresh:
+        file.unlink(missing_ok=True)
+    state = load_state(file, identity) or run.start()
+    resumed_at, reports = state.round_number, []
+    for after, report in run.rounds(state):
+        state = after
+        save_state(file, state, identity)
+        reports.append(report)
+        show(report)
+    manifest = registry.publish(run.draft(state, vertical), key)
+    file.unlink(missing_ok=True)
+    return Outcome(manifest, state, resumed_at, tuple(reports))

@@ -1,0 +1,33 @@
+"""Which key signs, and which keys are trusted, when the command line does not say."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from feature_store.registry import Registry
+from feature_store.signing import PublicKey, SigningKey, TrustedKeys
+from hearth import environment
+
+
+def own_key(file: Path | None = None) -> SigningKey:
+    """The user's signing key; made, with its public half beside it, when it is first needed."""
+    file = file or environment.signing_key_file()
+    key = SigningKey.load_or_create(file)
+    public = public_file(file)
+    if not public.exists():
+        public.write_bytes(key.public.pem())
+    return key
+
+
+def public_file(signing_key: Path | None = None) -> Path:
+    """Where the public half of a signing key stands."""
+    return (signing_key or environment.signing_key_file()).with_suffix(".pub")
+
+
+def trusted_keys(files: Sequence[Path] | None) -> TrustedKeys:
+    """The keys of those files; the user's own where none is named."""
+    return TrustedKeys([PublicKey.load(file) for file in files] if files else [own_key().public])
+
+
+def open_registry(folder: Path, files: Sequence[Path] | None = None) -> Registry:
+    """The registry of that folder, read with those keys."""
+    return Registry(folder, trusted_keys(files))

@@ -1,0 +1,31 @@
+"""The quality of a published checkpoint: what somebody who downloads it would see."""
+
+import numpy as np
+
+from feature_store.arrays import Float32Array, Int32Array, Int64Array
+from feature_store.checkpoint import Checkpoint
+from training.evaluation import Quality, evaluate
+from training.split import Split
+
+
+def checkpoint_quality(checkpoint: Checkpoint, split: Split) -> Quality:
+    """Judge a checkpoint on the test part of a split whose items may stand in another order.
+
+    Items that the checkpoint does not know cannot be ranked: as history they add nothing, as test items they are
+    misses.
+    """
+    known = checkpoint.vocabulary
+    row_of = np.array([known.row(i) if i in known else -1 for i in split.vocabulary.item_ids], dtype=np.int32)
+    rankable = row_of >= 0
+
+    def history(client: int) -> Int32Array:
+        rows = row_of[split.train[client]]
+        return rows[rows >= 0]
+
+    def score(clients: Int64Array) -> Float32Array:
+        embeddings = checkpoint.fold_in_many([history(client) for client in clients])
+        scores = np.full((len(clients), len(row_of)), -np.inf, dtype=np.float32)
+        scores[:, rankable] = embeddings @ checkpoint.item_vectors[row_of[rankable]].T
+        return scores
+
+    return evaluate(score, len(row_of), split.test, [split.train, split.valid])
