@@ -8,10 +8,11 @@ killed process left undone of that is noted in the same transaction as the delet
 
 import asyncio
 import os
+import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -108,44 +109,52 @@ async def open_file(path: Path, schema: Schema, busy_seconds: float) -> AsyncIte
 
 def _connect(path: Path, schema: Schema, busy_seconds: float, opened: ExitStack) -> sqlite3.Connection:
     if not path.exists():
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite alone would let everyone read it
-        sync_folder(path.parent)
-    connection = opened.enter_context(
-        closing(sqlite3.connect(path.absolute(), timeout=busy_seconds, isolation_level=None))
-    )
-    fresh = _is_fresh(path, connection, schema)  # asked before anything in a file of another program is changed
+        _create(path, schema)
+    connection = opened.enter_context(closing(_connection(path, busy_seconds)))
+    _check(path, connection, schema)  # before anything in a file of another program is changed
     for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
-        if file.exists():
+        with suppress(FileNotFoundError):
             file.chmod(0o600)
     connection.execute("PRAGMA temp_store = MEMORY")  # VACUUM's copy is not to lie in /tmp
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute("PRAGMA synchronous = FULL")
-    if fresh:
-        connection.execute("PRAGMA journal_mode = WAL")
-        with _transaction(connection):
-            if _is_fresh(path, connection, schema):  # another process may have been first
-                for statement in (*schema.statements, _OF_ERASURE):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA application_id = {schema.application_id}")
-                connection.execute(f"PRAGMA user_version = {schema.version}")
     _finish_erasure(connection)
     return connection
 
 
-def _is_fresh(path: Path, connection: sqlite3.Connection, schema: Schema) -> bool:
+def _create(path: Path, schema: Schema) -> None:
+    """Make the file aside and link it into its place: of many processes one is first, and none meets half a file."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))  # SQLite would let everyone read it
+        with closing(_connection(draft, 0.0)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA application_id = {schema.application_id}")
+            connection.execute(f"PRAGMA user_version = {schema.version}")
+            for statement in (*schema.statements, _OF_ERASURE):
+                connection.execute(statement)
+        with suppress(FileExistsError):  # another process was first; its file is as good
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def _connection(path: Path, busy_seconds: float) -> sqlite3.Connection:
+    return sqlite3.connect(path.absolute(), timeout=busy_seconds, isolation_level=None)
+
+
+def _check(path: Path, connection: sqlite3.Connection, schema: Schema) -> None:
     [application_id] = connection.execute("PRAGMA application_id").fetchone()
     [version] = connection.execute("PRAGMA user_version").fetchone()
-    [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if (application_id, version, tables) == (0, 0, 0):
-        return True
     if application_id != schema.application_id:
         raise CorruptStore(
-            f"{path} is a database of another program: its application id is {application_id}, "
+            f"{path} is empty, or a database of another program: its application id is {application_id}, "
             f"that of a store of Hearth {schema.application_id}"
         )
     if version != schema.version:
         raise StoreError(f"{path} has version {version} of the store's tables; this Hearth knows {schema.version}")
-    return False
 
 
 def _finish_erasure(connection: sqlite3.Connection) -> None:

@@ -244,7 +244,7 @@ class TestFile:
         with closing(sqlite3.connect(path)) as other:
             other.execute("CREATE TABLE bookmarks (url TEXT)")
         content = path.read_bytes()
-        with pytest.raises(CorruptStore, match=r"bookmarks\.sqlite is a database of another program"):
+        with pytest.raises(CorruptStore, match=r"bookmarks\.sqlite is empty, or a database of another program"):
             async with open_sqlite(path):
                 pass
         assert path.read_bytes() == content
@@ -279,11 +279,13 @@ class TestFile:
             async with open_sqlite(tmp_path / "nowhere" / "hearth.sqlite"):
                 pass
 
-    async def test_an_empty_file_becomes_a_store(self, tmp_path: Path) -> None:
-        """A process that was killed at its first start may have left one."""
+    async def test_an_empty_file_is_refused_and_left_alone(self, tmp_path: Path) -> None:
+        """Hearth itself never leaves one: its file comes to its place whole."""
         (tmp_path / "hearth.sqlite").touch()
-        async with open_sqlite(tmp_path / "hearth.sqlite") as stores:
-            assert await stores.events.put([an_event()]) == [True]
+        with pytest.raises(CorruptStore, match=r"hearth\.sqlite is empty"):
+            async with open_sqlite(tmp_path / "hearth.sqlite"):
+                pass
+        assert (tmp_path / "hearth.sqlite").stat().st_size == 0
 
     async def test_an_error_of_the_block_is_the_one_that_is_seen(self, tmp_path: Path) -> None:
         with pytest.raises(LookupError, match="of the block"):
