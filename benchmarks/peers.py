@@ -95,7 +95,7 @@ def als(dim: int, iterations: int = 15) -> Fit:
 
 def peers(dim: int) -> list[Peer]:
     """The centralised peers, their grids around what is best on the data sets of docs/quality.md."""
-    regularizations = [{"regularization": r} for r in (100.0, 200.0, 500.0, 1000.0)]
+    regularizations = [{"regularization": r} for r in (200.0, 500.0, 1000.0, 2000.0)]
     weights = [{"alpha": a, "regularization": r} for a in (5.0, 10.0, 20.0, 30.0) for r in (30.0, 60.0, 100.0, 150.0)]
     return [
         Peer("popularity", [{}], popularity),

@@ -26,16 +26,16 @@ class FoldInSettings:
     """The weights of the loss. Both belong to the checkpoint: other weights would be another model.
 
     alpha: weight α > 0 of the items a person has not met, against 1 for those in the history.
-    regularization: λ >= 0, scaled by how much data the person and the catalogue bring.
+    regularization: λ > 0, scaled by how much data the person and the catalogue bring; it makes the solution unique.
     """
 
     alpha: float
     regularization: float
 
     def __post_init__(self) -> None:
-        if not (0 < self.alpha < np.inf and 0 <= self.regularization < np.inf):
+        if not (0 < self.alpha < np.inf and 0 < self.regularization < np.inf):
             raise BadInput(
-                f"fold-in takes a finite alpha > 0 and regularization >= 0; "
+                f"fold-in takes a finite alpha > 0 and regularization > 0; "
                 f"got alpha={self.alpha}, regularization={self.regularization}"
             )
 

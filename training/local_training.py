@@ -31,6 +31,7 @@ def local_training_update(
     settings: FoldInSettings,
     epochs: int,
     learning_rate: float,
+    entries: int = CLIENTS_BY_ITEMS,
 ) -> ClientUpdate:
     """The summed, weighted update of the clients with these histories.
 
@@ -40,6 +41,7 @@ def local_training_update(
         settings: the weights α and λ of the loss.
         epochs: E, full-batch gradient steps on the local copy.
         learning_rate: of those steps, for the loss halved.
+        entries: of a (clients, items) matrix, the bound on memory.
 
     Returns:
         item_delta, (items, dim): n·(local minus global), summed over the clients, with n the length of the history.
@@ -59,7 +61,7 @@ def local_training_update(
         loss=0.0,
         clients=0,
     )
-    most = max(1, CLIENTS_BY_ITEMS // items)
+    most = max(1, entries // items)
     for batch in padded_batches(histories, CELLS):
         for padded in (batch[start : start + most] for start in range(0, len(batch), most)):
             sums, loss = _batch_sums(

@@ -24,7 +24,7 @@ CELLS = 1 << 14  # entries of a padded batch: at dim 64 its gathered item vector
 
 
 def curvature_update(
-    item_vectors: Float32Array, histories: Sequence[Int32Array], settings: FoldInSettings
+    item_vectors: Float32Array, histories: Sequence[Int32Array], settings: FoldInSettings, cells: int = CELLS
 ) -> ClientUpdate:
     """The summed update of the clients with these histories.
 
@@ -32,6 +32,7 @@ def curvature_update(
         item_vectors: Q as the server sent it, shape (items, dim).
         histories: distinct item rows of each client, none of them empty.
         settings: the weights α and λ of the loss.
+        cells: entries of a padded batch, the bound on memory.
 
     Returns:
         With p the client's user embedding and H its history, summed over the clients:
@@ -41,7 +42,7 @@ def curvature_update(
         item_energy, (items,): |p|² on the rows of H.
         item_counts, (items,): 1 on the rows of H.
     """
-    batches = padded_batches(histories, CELLS)
+    batches = padded_batches(histories, cells)
     vectors = tf.constant(item_vectors)
     gram = tf.matmul(vectors, vectors, transpose_a=True)
     alpha, regularization = tf.constant([settings.alpha, settings.regularization], tf.float32)

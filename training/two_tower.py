@@ -54,5 +54,4 @@ class TwoTower(tfrs.Model):  # type: ignore[misc]  # tensorflow-recommenders has
 
     def _embeddings(self, vectors: Any, padded: Any) -> Any:
         gram = tf.matmul(vectors, vectors, transpose_a=True)
-        alpha, regularization = tf.constant([self._settings.alpha, self._settings.regularization])
-        return reconstruct(vectors, gram, padded, alpha, regularization)[0]
+        return reconstruct(vectors, gram, padded, self._settings.alpha, self._settings.regularization)[0]

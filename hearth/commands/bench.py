@@ -24,7 +24,9 @@ def quality(
     dim: Annotated[int, typer.Option(help="Of the item vectors, ours and ALS'.")] = 64,
     rounds: Annotated[int, typer.Option(help="Rounds of each federated run.")] = 40,
     cohort: Annotated[int | None, typer.Option(help="Clients a round. Default: 10 % of them, at most 600.")] = None,
-    alpha: Annotated[float | None, typer.Option(help="Weight of an item not met. Default: 720 / items.")] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Weight of an item not met. Default: 720 / items, at most 1.")
+    ] = None,
     regularization: Annotated[float, typer.Option(help="λ of the loss.")] = 0.01,
     as_json: JsonOption = False,
 ) -> None:

@@ -29,7 +29,9 @@ def train(
     cohort: Annotated[int, typer.Option(help="Clients a round.")] = 600,
     seed: Annotated[int, typer.Option(help="Of the cohorts and the start.")] = 7,
     algorithm: Annotated[AlgorithmName, typer.Option(help="How the server steps.")] = AlgorithmName.CURVATURE,
-    alpha: Annotated[float | None, typer.Option(help="Weight of an item not met. Default: 720 / items.")] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Weight of an item not met. Default: 720 / items, at most 1.")
+    ] = None,
     regularization: Annotated[float, typer.Option(help="λ of the loss.")] = 0.01,
     patience: Annotated[int, typer.Option(help="Rounds without gain on valid before stopping; 0: never.")] = 8,
     valid_share: Annotated[float, typer.Option(help="Share of each person's items, in time, that validates.")] = 0.1,
