@@ -99,8 +99,8 @@ def test_more_histories_than_one_batch_holds_keep_their_order() -> None:
 def test_an_empty_history_folds_in_to_nought() -> None:
     Q = np.ones((3, 2), dtype=np.float32)
     none = np.array([], dtype=np.int32)
-    assert fold_in(Q, Q.T @ Q, none, FoldInSettings(0.1, 0.0)).tolist() == [0.0, 0.0]
-    assert fold_in_many(Q, Q.T @ Q, [], FoldInSettings(0.1, 0.0)).shape == (0, 2)
+    assert fold_in(Q, Q.T @ Q, none, FoldInSettings(0.1, 0.1)).tolist() == [0.0, 0.0]
+    assert fold_in_many(Q, Q.T @ Q, [], FoldInSettings(0.1, 0.1)).shape == (0, 2)
 
 
 def test_one_item_of_one_number_by_hand() -> None:
@@ -111,8 +111,9 @@ def test_one_item_of_one_number_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("alpha", "regularization"), [(0.0, 0.1), (-1.0, 0.1), (np.nan, 0.1), (np.inf, 0.1), (0.1, -0.1), (0.1, np.nan)]
+    ("alpha", "regularization"),
+    [(0.0, 0.1), (-1.0, 0.1), (np.nan, 0.1), (np.inf, 0.1), (0.1, 0.0), (0.1, -0.1), (0.1, np.nan)],
 )
 def test_weights_that_make_no_minimum_are_refused(alpha: float, regularization: float) -> None:
-    with pytest.raises(BadInput, match=r"alpha > 0 and regularization >= 0; got alpha="):
+    with pytest.raises(BadInput, match=r"alpha > 0 and regularization > 0; got alpha="):
         FoldInSettings(alpha, regularization)

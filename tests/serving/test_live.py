@@ -110,7 +110,7 @@ def test_a_checkpoint_that_nobody_can_be_folded_in_on_is_not_served(publisher: P
         vocabulary=ItemVocabulary(["one", "two"]),
         item_vectors=np.zeros((2, 8), dtype=np.float32),
         item_counts=np.ones(2, dtype=np.float32),
-        fold_in=FoldInSettings(0.1, 0.0),
+        fold_in=FoldInSettings(0.1, 1e-46),  # which is 0 as a float32
         round_number=2,
         catalogues={"films": 2},
     )
