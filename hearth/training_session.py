@@ -1,12 +1,19 @@
 """A training session: rounds with their state saved, then a checkpoint published, whatever interrupts it."""
 
-from collections.abc import Callable
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from feature_store.durable import remove_drafts
+from feature_store.errors import BadInput
 from feature_store.manifest import CheckpointManifest
 from feature_store.registry import Registry
 from feature_store.signing import SigningKey
+from training.convergence import has_converged
 from training.loop import RoundReport
 from training.run import TrainingRun
 from training.server_state import ServerState, load_state, save_state
@@ -18,22 +25,19 @@ class Outcome:
 
     resumed_at: rounds that an earlier session had done.
     reports: of the rounds of this session.
+    converged: whether training stopped by itself, and not at its round limit.
     """
 
     manifest: CheckpointManifest
     state: ServerState
     resumed_at: int
     reports: tuple[RoundReport, ...]
+    converged: bool
 
     @property
     def seconds(self) -> float:
         """Of training in this session, evaluation apart."""
         return sum(report.seconds for report in self.reports)
-
-    @property
-    def converged(self) -> bool:
-        """Whether training stopped before its round limit."""
-        return bool(self.reports) and self.reports[-1].converged
 
     def summary(self) -> dict[str, Any]:
         """For a program."""
@@ -74,18 +78,43 @@ def train_to_checkpoint(
 
     Raises:
         StateMismatch: another run was not finished here, and `fresh` is not set.
+        BadInput: another process is training here.
     """
     file = registry.folder / "training" / "state.safetensors"
     identity = run.identity()
-    if fresh:
+    with _alone(file.parent):
+        remove_drafts(file)
+        if fresh:
+            file.unlink(missing_ok=True)
+        state = load_state(file, identity) or run.start()
+        resumed_at, reports = state.round_number, []
+        for after, report in run.rounds(state):
+            state = after
+            save_state(file, state, identity)
+            reports.append(report)
+            show(report)
+        manifest = registry.publish(run.draft(state, vertical), key)
         file.unlink(missing_ok=True)
-    state = load_state(file, identity) or run.start()
-    resumed_at, reports = state.round_number, []
-    for after, report in run.rounds(state):
-        state = after
-        save_state(file, state, identity)
-        reports.append(report)
-        show(report)
-    manifest = registry.publish(run.draft(state, vertical), key)
-    file.unlink(missing_ok=True)
-    return Outcome(manifest, state, resumed_at, tuple(reports))
+    converged = has_converged(state.validation, run.settings.patience)
+    return Outcome(manifest, state, resumed_at, tuple(reports), converged)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder of the state for one session; two would overwrite each other's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BadInput(
+            f"another process is training in {folder.parent}; wait for it, or name another registry"
+        ) from error
