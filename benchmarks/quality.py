@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.machine import peak_memory_megabytes, provenance
 from benchmarks.peers import PeerResult, judge, peers
 from feature_store.arrays import Float32Array
+from feature_store.errors import BadInput
 from training.algorithm import make_algorithm
 from training.canary import Canary, canary
 from training.cohort import population
@@ -95,7 +96,7 @@ def measure_quality(
             }
             for result in results
         },
-        "canary": asdict(canary_of(split, settings, runs[0]["item_vectors"])),
+        "canary": _canary_figures(split, settings, runs[0]["item_vectors"]),
     }
 
 
@@ -126,6 +127,14 @@ def canary_of(split: Split, settings: TrainingSettings, item_vectors: Float32Arr
     items = len(split.vocabulary)
     tower = ItemTower(ItemFeatures.of_categories([()] * items), settings.dim)
     return canary(make_algorithm(tower, 1, settings), item_vectors, settings.fold_in(items), split)
+
+
+def _canary_figures(split: Split, settings: TrainingSettings, item_vectors: Float32Array) -> dict[str, Any]:
+    """The canary, or why there is none: small catalogues have too few items that somebody has not met."""
+    try:
+        return asdict(canary_of(split, settings, item_vectors))
+    except BadInput as error:
+        return {"left_out": str(error)}
 
 
 def _summary(qualities: Sequence[Quality]) -> dict[str, dict[str, float]]:

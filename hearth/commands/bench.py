@@ -8,7 +8,10 @@ import typer
 from hearth.commands.options import ItemsOption, JsonOption
 from hearth.terminal import ERR, OUT, print_json, quality_table, table
 
-app = typer.Typer(help="Measurements, each beside a peer in the same run.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measurements, each beside a peer in the same run.\n\nExample: `hearth bench quality --split ml-100k/`",
+    no_args_is_help=True,
+)
 
 
 @app.callback()
@@ -21,9 +24,11 @@ def quality(
     split: Annotated[Path, typer.Option(help="A folder with train.txt[.gz], or interactions to split by time.")],
     items: ItemsOption = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 1 on.")] = 3,
-    dim: Annotated[int, typer.Option(help="Of the item vectors, ours and ALS'.")] = 64,
-    rounds: Annotated[int, typer.Option(help="Rounds of each federated run.")] = 40,
-    cohort: Annotated[int | None, typer.Option(help="Clients a round. Default: 10 % of them, at most 600.")] = None,
+    dim: Annotated[int, typer.Option(min=1, help="Of the item vectors, ours and ALS'.")] = 64,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each federated run.")] = 40,
+    cohort: Annotated[
+        int | None, typer.Option(min=1, help="Clients a round. Default: 10 % of them, at most 600.")
+    ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Weight of an item not met. Default: 720 / items, at most 1.")
     ] = None,
@@ -34,13 +39,16 @@ def quality(
 
     Example: `hearth bench quality --split ml-100k/ --seeds 3 --json`
     """
-    from benchmarks.quality import measure_quality
     from hearth.sources import read_source
+
+    source = read_source(split, items)
+
+    # TensorFlow takes seconds to start: what is wrong with the data has been said by now.
+    from benchmarks.quality import measure_quality
     from training.cohort import population
     from training.run import TrainingSettings
 
-    source = read_source(split, items)
-    size = cohort or min(600, len(population(source.split.train)) // 10)
+    size = cohort or max(1, min(600, len(population(source.split.train)) // 10))
     settings = TrainingSettings(
         dim=dim, rounds=rounds, cohort=size, alpha=alpha, regularization=regularization, patience=0
     )
@@ -57,14 +65,18 @@ def show_quality(figures: dict[str, Any]) -> None:
     federated = figures["federated"]
     qualities = {"federated": federated["mean"]} | {name: peer["mean"] for name, peer in figures["peers"].items()}
     OUT.print(quality_table(f"Test quality, mean of {len(federated['rounds'])} seeds", qualities))
+    names = ("recall@20", "ndcg@20")
     ratios = (
-        (name, f"{ratio['recall@20']:.3f}", f"{ratio['ndcg@20']:.3f}") for name, ratio in figures["ratios"].items()
+        (peer, *(f"{ratio[name]:.3f}" if name in ratio else "-" for name in names))
+        for peer, ratio in figures["ratios"].items()
     )
-    OUT.print(table("Federated over centralised", ("", "recall@20", "ndcg@20"), ratios))
+    OUT.print(table("Federated over centralised", ("", *names), ratios))
+    canary = figures["canary"]
+    verdict = canary.get("left_out") or f"{canary['hr_10']:.3f} (chance {canary['chance']:.3f})"
     seconds = ", ".join(f"{value:.1f}" for value in federated["training_seconds"])
     OUT.print(
         f"{federated['rounds'][0]} rounds of {federated['cohort']} of {federated['clients']} clients; "
         f"{federated['uplink_bytes_per_client'] / 1e6:.1f} MB up per client in all; {seconds} s of training; "
-        f"canary {figures['canary']['hr_10']:.3f} (chance {figures['canary']['chance']:.3f})"
+        f"canary: {verdict}"
     )
     OUT.print(f"{figures['processor']}, {figures['cores']} cores, {figures['date']}: {figures['command']}")
