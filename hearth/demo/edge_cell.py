@@ -1,13 +1,13 @@
 """The demo's edge cell: a store with what people did, a server in a process of its own, and questions over HTTP."""
 
 import asyncio
+import contextlib
 import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,14 +74,15 @@ async def move_in(interactions: Interactions, split: Split, store: Path) -> int:
         return sum(await stores.events.put(events))
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(registry: Path, store: Path, public_key: Path, port: int, log: Path) -> Iterator[str]:
     """A server process for the length of the block; gives its address once it is ready. Its log goes to a file."""
     command = [sys.executable, "-m", "hearth", "serve", "--port", str(port)]
     command += ["--registry", str(registry), "--store", str(store), "--trust", str(public_key)]
     with log.open("wb") as file, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file) as process:  # noqa: S603 - our own command
         try:
-            yield _address_when_ready(process, log)
+            with _orderly_end():
+                yield _address_when_ready(process, log)
         finally:
             process.send_signal(signal.SIGTERM)
 
@@ -89,15 +90,20 @@ def serving(registry: Path, store: Path, public_key: Path, port: int, log: Path)
 def ask(
     address: str, user_ids: Sequence[str], interactions: Interactions, split: Split, films: Catalogue
 ) -> list[Answer]:
-    """Ask the server for the top 10 of these people, over HTTP."""
+    """Ask the server for the top 10 of these people, over HTTP; raises `ServerFailed`."""
     rows = {user_id: row for row, user_id in enumerate(split.user_ids)}
-    with httpx.Client(base_url=address, timeout=_ASKING_SECONDS) as client:
-        return [_ask_one(client, user_id, rows[user_id], interactions, split, films) for user_id in user_ids]
+    try:
+        with httpx.Client(base_url=address, timeout=_ASKING_SECONDS, trust_env=False) as client:
+            return [_ask_one(client, user_id, rows[user_id], interactions, split, films) for user_id in user_ids]
+    except httpx.HTTPError as error:
+        raise ServerFailed(f"the server at {address} did not answer as it should: {error}") from error
 
 
 def some_people(split: Split, how_many: int) -> list[str]:
-    """People with a good deal of history and of test items, spread over the population."""
+    """People with test items, and with a good deal of history where there are such, spread over the population."""
     eligible = np.flatnonzero((split.train.lengths >= 40) & (split.test.lengths >= 10))
+    if not eligible.size:
+        eligible = np.flatnonzero(split.test.lengths)
     return [split.user_ids[client] for client in eligible[:: max(1, len(eligible) // how_many)][:how_many]]
 
 
@@ -106,7 +112,7 @@ def serve_on(address: str) -> None:
     try:
         while True:
             time.sleep(1)
-            httpx.get(f"{address}/livez", timeout=_ASKING_SECONDS)
+            _get(address, "/livez")
     except KeyboardInterrupt:
         return
     except httpx.TransportError as error:
@@ -146,9 +152,29 @@ def _address_when_ready(process: "subprocess.Popen[bytes]", log: Path) -> str:
     deadline = time.monotonic() + _STARTING_SECONDS
     if process.stdout and select.select([process.stdout], [], [], _STARTING_SECONDS)[0]:
         address = process.stdout.readline().decode().strip()
-        while address and time.monotonic() < deadline:
-            if httpx.get(f"{address}/readyz", timeout=_ASKING_SECONDS).is_success:
-                return address
-            time.sleep(0.05)
+        with contextlib.suppress(httpx.TransportError):  # it has ended: its log says why
+            while address and time.monotonic() < deadline:
+                if _get(address, "/readyz").is_success:
+                    return address
+                time.sleep(0.05)
     tail = log.read_text(errors="replace")[-2000:]
     raise ServerFailed(f"the server was not ready within {_STARTING_SECONDS:.0f} s; the end of {log}:\n{tail}")
+
+
+def _get(address: str, path: str) -> httpx.Response:
+    """A reply of our own server, which no proxy of the environment can reach."""
+    return httpx.get(f"{address}{path}", timeout=_ASKING_SECONDS, trust_env=False)
+
+
+@contextlib.contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Told to stop by SIGTERM, leave the block as by Ctrl-C, so that the server is not left behind."""
+
+    def leave(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

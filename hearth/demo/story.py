@@ -82,7 +82,7 @@ def tell(folder: Path, cache: Path, source: Path | None, port: int, *, leave: bo
         body = f'{{"user_id": "{people[0]}", "k": 5}}'
         header = "content-type: application/json"
         request = f"curl -s {address}/v1/placements/home:recommend -H '{header}' -d '{body}'"
-        OUT.print(request, soft_wrap=True, markup=False)
+        OUT.print(request, soft_wrap=True)
         OUT.print(f"The API is described at {address}/docs; the server's log is {log}. Ctrl-C ends.", soft_wrap=True)
         serve_on(address)
 
