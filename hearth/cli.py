@@ -13,7 +13,7 @@ from feature_store.errors import HearthError
 from hearth.commands import bench, data, demo, evaluate, keys, models, serve, train
 
 app = typer.Typer(
-    help="Recommendations that stay by the hearth.",
+    help="Recommendations that stay by the hearth.\n\nExample: `hearth demo`",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",

@@ -38,9 +38,13 @@ def read_source(
         min_value: leave out interactions below it.
 
     Raises:
-        BadInput: the path names nothing that can be read.
+        BadInput: the path names nothing that can be read, or a split folder where values are asked for.
     """
     if path.is_dir() and any((path / name).exists() for name in ("train.txt", "train.txt.gz")):
+        if min_value is not None:
+            raise BadInput(
+                f"{path} is split already and has no values; a least value of {min_value} says nothing of it"
+            )
         catalogue = read_catalogue(items) if items else None
         return Source(read_split_folder(path), catalogue)
     if path.is_dir():

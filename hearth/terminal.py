@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-OUT = Console()
-ERR = Console(stderr=True)
+OUT = Console(markup=False)  # titles and paths may hold [brackets]
+ERR = Console(stderr=True, markup=False)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -17,10 +17,10 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """A table; the first column is text, the others are figures."""
+    """A table; the first column is text, never cut short, as it is what people copy; the others are figures."""
     result = Table(title=title, title_justify="left", title_style="bold")
     for number, column in enumerate(columns):
-        result.add_column(column, justify="left" if number == 0 else "right")
+        result.add_column(column, justify="left" if number == 0 else "right", no_wrap=number == 0)
     for row in rows:
         result.add_row(*row)
     return result

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from feature_store.errors import BadInput
 from feature_store.registry import Registry
 from feature_store.signing import PublicKey, SigningKey, TrustedKeys
 from hearth import environment
@@ -29,5 +30,14 @@ def trusted_keys(files: Sequence[Path] | None) -> TrustedKeys:
 
 
 def open_registry(folder: Path, files: Sequence[Path] | None = None) -> Registry:
-    """The registry of that folder, read with those keys."""
+    """The registry of that folder, read with those keys; raises `BadInput` where there is no such folder."""
+    if not registry_folder(folder).is_dir():
+        raise BadInput(f"there is no registry {folder}; `hearth train --registry {folder}` makes one")
     return Registry(folder, trusted_keys(files))
+
+
+def registry_folder(folder: Path) -> Path:
+    """The folder, which need not be there yet; raises `BadInput` for a file."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file; a registry is a folder")
+    return folder

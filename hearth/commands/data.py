@@ -9,8 +9,10 @@ from hearth import environment
 from hearth.commands.options import JsonOption
 from hearth.terminal import ERR, OUT, print_json
 
-app = typer.Typer(help="Data sets to try Hearth on.", no_args_is_help=True)
-fetch = typer.Typer(help="Fetch a data set into the cache.", no_args_is_help=True)
+app = typer.Typer(help="Data sets to try Hearth on.\n\nExample: `hearth data fetch ml-100k`", no_args_is_help=True)
+fetch = typer.Typer(
+    help="Fetch a data set into the cache.\n\nExample: `hearth data fetch ml-100k`", no_args_is_help=True
+)
 app.add_typer(fetch, name="fetch")
 
 

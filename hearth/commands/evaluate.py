@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hearth.commands.options import ItemsOption, JsonOption, RegistryOption, TrustOption
-from hearth.terminal import OUT, print_json, quality_table
+from hearth.terminal import ERR, OUT, print_json, quality_table
 from hearth.trust import open_registry
 
 
@@ -31,13 +31,19 @@ def evaluate(
     """
     from hearth.sources import read_source
     from training.checkpoint_quality import checkpoint_quality
+    from training.split import digest
 
     opened = open_registry(registry, trust)
     loaded = opened.load(checkpoint or opened.production())
     source = read_source(split, items, valid=valid_share, test=test_share, min_value=min_value)
     figures = checkpoint_quality(loaded, source.split).figures()
+    same = loaded.manifest.training.get("data") == digest(source.split)
+    if not same:
+        ERR.print(
+            "This is not the split that the checkpoint was trained on: it may have been trained on the test items."
+        )
     if as_json:
-        print_json({"checkpoint_id": loaded.manifest.checkpoint_id, **figures})
+        print_json({"checkpoint_id": loaded.manifest.checkpoint_id, **figures, "trained_on_this_split": same})
         return
     title = f"Checkpoint {loaded.manifest.checkpoint_id} on the test items of {figures['users']} people"
     OUT.print(quality_table(title, {"federated": figures}))

@@ -6,7 +6,7 @@ from hearth.commands.options import JsonOption, SigningKeyOption
 from hearth.terminal import OUT, print_json
 from hearth.trust import own_key, public_file
 
-app = typer.Typer(help="The key that signs your checkpoints.", no_args_is_help=True)
+app = typer.Typer(help="The key that signs your checkpoints.\n\nExample: `hearth keys show`", no_args_is_help=True)
 
 
 @app.command("show")

@@ -10,7 +10,10 @@ from hearth.commands.options import JsonOption, RegistryOption, TrustOption
 from hearth.terminal import OUT, print_json, table
 from hearth.trust import open_registry
 
-app = typer.Typer(help="What the registry holds, and which of it answers requests.", no_args_is_help=True)
+app = typer.Typer(
+    help="What the registry holds, and which of it answers requests.\n\nExample: `hearth models list --registry r`",
+    no_args_is_help=True,
+)
 
 CheckpointArgument = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Its id.")]
 

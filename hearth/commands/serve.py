@@ -7,7 +7,7 @@ import typer
 
 from hearth.commands.options import RegistryOption, TrustOption
 from hearth.terminal import ERR
-from hearth.trust import own_key, public_file
+from hearth.trust import own_key, public_file, registry_folder
 
 
 def serve(
@@ -29,7 +29,11 @@ def serve(
     if not trust:
         own_key()  # makes its public half, where there is none yet
     config = ServingConfig(
-        registry=registry, trusted_keys=tuple(trust or [public_file()]), store=store, host=host, port=port
+        registry=registry_folder(registry),
+        trusted_keys=tuple(trust or [public_file()]),
+        store=store,
+        host=host,
+        port=port,
     )
     run(config, _say)
 

@@ -8,7 +8,7 @@ import typer
 
 from hearth.commands.options import ItemsOption, JsonOption, RegistryOption, SigningKeyOption
 from hearth.terminal import ERR, OUT, print_json, quality_table
-from hearth.trust import own_key
+from hearth.trust import own_key, registry_folder
 
 
 class AlgorithmName(StrEnum):
@@ -24,16 +24,16 @@ def train(
     ],
     registry: RegistryOption,
     items: ItemsOption = None,
-    dim: Annotated[int, typer.Option(help="Numbers in an item vector.")] = 64,
-    rounds: Annotated[int, typer.Option(help="The most rounds.")] = 40,
-    cohort: Annotated[int, typer.Option(help="Clients a round.")] = 600,
-    seed: Annotated[int, typer.Option(help="Of the cohorts and the start.")] = 7,
+    dim: Annotated[int, typer.Option(min=1, help="Numbers in an item vector.")] = 64,
+    rounds: Annotated[int, typer.Option(min=1, help="The most rounds.")] = 40,
+    cohort: Annotated[int, typer.Option(min=1, help="Clients a round.")] = 600,
+    seed: Annotated[int, typer.Option(min=0, help="Of the cohorts and the start.")] = 7,
     algorithm: Annotated[AlgorithmName, typer.Option(help="How the server steps.")] = AlgorithmName.CURVATURE,
     alpha: Annotated[
         float | None, typer.Option(help="Weight of an item not met. Default: 720 / items, at most 1.")
     ] = None,
     regularization: Annotated[float, typer.Option(help="λ of the loss.")] = 0.01,
-    patience: Annotated[int, typer.Option(help="Rounds without gain on valid before stopping; 0: never.")] = 8,
+    patience: Annotated[int, typer.Option(min=0, help="Rounds without gain on valid before stopping; 0: never.")] = 8,
     valid_share: Annotated[float, typer.Option(help="Share of each person's items, in time, that validates.")] = 0.1,
     test_share: Annotated[float, typer.Option(help="Share kept apart for `hearth evaluate`; 0 trains on all.")] = 0.2,
     min_value: Annotated[float | None, typer.Option(help="Leave out interactions with a lower value.")] = None,
@@ -51,8 +51,17 @@ def train(
     """
     from feature_store.registry import Registry
     from feature_store.signing import TrustedKeys
-    from hearth.round_display import round_display
     from hearth.sources import read_source
+
+    source = read_source(interactions, items, valid=valid_share, test=test_share, min_value=min_value)
+    for note in source.notes:
+        ERR.print(note)
+    key = own_key(signing_key)
+    published = Registry(registry_folder(registry), TrustedKeys([key.public]))
+    registry.mkdir(parents=True, exist_ok=True)
+
+    # TensorFlow takes seconds to start: what is wrong so far has been said by now.
+    from hearth.round_display import round_display
     from hearth.training_session import train_to_checkpoint
     from training.run import TrainingSettings, prepare
 
@@ -66,12 +75,7 @@ def train(
         regularization=regularization,
         patience=patience,
     )
-    source = read_source(interactions, items, valid=valid_share, test=test_share, min_value=min_value)
-    for note in source.notes:
-        ERR.print(note)
     run = prepare(source.split, settings, source.features())
-    key = own_key(signing_key)
-    published = Registry(registry, TrustedKeys([key.public]))
     with round_display(rounds, ERR) as display:
         outcome = train_to_checkpoint(run, published, key, vertical=vertical, fresh=fresh, show=display.show)
     if promote:
