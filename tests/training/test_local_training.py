@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from feature_store.fold_in import FoldInSettings, fold_in
+from training.client_update import ClientUpdate
 from training.fedavg import FedAvgSettings, fedavg
 from training.item_features import ItemFeatures
 from training.item_tower import ItemTower
 from training.local_training import local_training_update
+from training.reconstruction import curvature_update
 from training.server_state import ServerState
 
 WEIGHTS = FoldInSettings(alpha=0.3, regularization=0.02)
@@ -34,6 +36,7 @@ def test_the_update_is_the_weighted_sum_of_what_full_copies_learned(epochs: int)
     expected = sum(len(h) * (trained_copy(Q, h, epochs, 0.2) - Q) for h in histories)
     np.testing.assert_allclose(update.sums["item_delta"], expected, rtol=2e-3, atol=2e-4)
     assert update.sums["weight"].tolist() == [1 + 3 + 7 + 12]
+    assert update.loss == pytest.approx(curvature_update(Q, histories, WEIGHTS).loss, rel=1e-4)  # it is the same loss
     np.testing.assert_array_equal(update.sums["item_counts"], np.bincount(np.concatenate(histories), minlength=25))
 
 
@@ -61,3 +64,18 @@ def test_the_server_takes_the_weighted_mean_of_the_copies(server_rate: float) ->
     after = optimizer.apply(ServerState(0, parameters, optimizer.init(parameters)), update)
     mean = sum(len(h) * trained_copy(Q, h, 3, 0.2) for h in histories) / 11
     np.testing.assert_allclose(after.parameters["id_embedding"], Q + server_rate * (mean - Q), rtol=2e-3, atol=2e-4)
+
+
+def test_item_counts_are_the_mean_over_the_rounds() -> None:
+    tower = ItemTower(ItemFeatures.of_categories([()] * 2), dim=1)
+    optimizer = fedavg(tower, 10, FedAvgSettings())
+    parameters = {"id_embedding": np.ones((2, 1), np.float32)}
+    state = ServerState(0, parameters, optimizer.init(parameters))
+    for counts in ([4.0, 0.0], [1.0, 3.0], [1.0, 0.0]):
+        sums = {
+            "item_delta": np.zeros((2, 1), np.float32),
+            "weight": np.ones(1, np.float32),
+            "item_counts": np.array(counts, np.float32),
+        }
+        state = optimizer.apply(state, ClientUpdate(sums, loss=0.0, clients=5))
+    np.testing.assert_allclose(state.statistics["item_counts"], [2 * (4 + 1 + 1) / 3, 2 * 3 / 3], rtol=1e-6)

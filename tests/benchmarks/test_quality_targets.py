@@ -1,0 +1,89 @@
+"""The quality that Hearth promises, on real data: full ranking, test part, mean of three seeds."""
+
+import os
+from pathlib import Path
+from statistics import mean
+from typing import NamedTuple
+
+import pytest
+
+from benchmarks.peers import als, as_matrix
+from benchmarks.quality import canary_of
+from feature_store.catalogue import read_catalogue
+from training.canary import CHANCE
+from training.evaluation import Quality, evaluate
+from training.interactions import read_interactions
+from training.run import TrainingSettings, prepare
+from training.split import split_by_time
+from training.split_folder import read_split_folder
+
+DATA = os.environ.get("HEARTH_DATA")
+SEEDS = (1, 2, 3)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(DATA is None, reason="HEARTH_DATA does not name the folder of the real data sets"),
+]
+
+
+class Target(NamedTuple):
+    """Least means, for at most 40 rounds of cohorts of at most 10 %."""
+
+    split: str
+    cohort: int
+    dim: int
+    recall: float
+    ndcg: float
+    ndcg_after_20: float = 0.0
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        Target("split_ml1m", cohort=600, dim=64, recall=0.272, ndcg=0.368, ndcg_after_20=0.350),
+        Target("split_ml1m", cohort=600, dim=128, recall=0.279, ndcg=0.372),
+        Target("split_lastfm", cohort=188, dim=64, recall=0.258, ndcg=0.246),
+    ],
+    ids=lambda target: f"{target.split}-{target.dim}",
+)
+def test_federated_training_reaches_its_target_in_40_rounds_of_a_tenth(target: Target) -> None:
+    split = read_split_folder(Path(str(DATA)) / target.split)
+    ends: list[Quality] = []
+    middles: list[Quality] = []
+    for seed in SEEDS:
+        settings = TrainingSettings(dim=target.dim, cohort=target.cohort, seed=seed, patience=0, rounds=40)
+        run = prepare(split, settings)
+        state = run.start()
+        for after, report in run.rounds(state, validate=False):
+            state = after
+            assert report.cohort <= 0.1 * len(split.user_ids)
+            if report.round_number == 20:
+                middles.append(run.test(state))
+        ends.append(run.test(state))
+    assert mean(quality.recall for quality in ends) >= target.recall
+    assert mean(quality.ndcg for quality in ends) >= target.ndcg
+    assert mean(quality.ndcg for quality in middles) >= target.ndcg_after_20
+
+
+def test_split_by_time_federated_is_as_good_as_centralised_als() -> None:
+    """MovieLens-100K, each person's last fifth held out: at least 97 % of ALS, whose settings are its best on valid."""
+    folder = Path(str(DATA)) / "movielens_100k"
+    films = read_catalogue(folder / "items.csv.gz").vocabulary
+    split = split_by_time(read_interactions(folder / "interactions.csv.gz", vocabulary=films))
+    items, met = len(split.vocabulary), [split.train, split.valid]
+    federated, centralised = [], []
+    for seed in SEEDS:
+        run = prepare(split, TrainingSettings(cohort=94, seed=seed, patience=0))
+        *_, (state, _) = run.rounds(run.start(), validate=False)
+        federated.append(run.test(state).ndcg)
+        scorer = als(64)(as_matrix(split.train, items), {"alpha": 10.0, "regularization": 30.0}, seed)
+        centralised.append(evaluate(scorer, items, split.test, met).ndcg)
+    assert mean(federated) >= 0.97 * mean(centralised)
+
+
+def test_the_canary_is_at_chance_on_real_data() -> None:
+    split = read_split_folder(Path(str(DATA)) / "split_ml1m")
+    settings = TrainingSettings(cohort=600, rounds=5, patience=0)
+    run = prepare(split, settings)
+    *_, (state, _) = run.rounds(run.start(), validate=False)
+    assert canary_of(split, settings, run.item_vectors(state)).hr_10 == pytest.approx(CHANCE, abs=0.02)
