@@ -14,6 +14,7 @@ from training.item_features import ItemFeatures
 from training.item_tower import ItemTower
 from training.reconstruction import curvature_update
 from training.server_state import ServerState
+from training.tf import tf, tf_keras
 
 WEIGHTS = FoldInSettings(alpha=0.3, regularization=0.02)
 
@@ -100,3 +101,31 @@ def test_an_update_of_more_clients_than_there_are_is_refused() -> None:
     update = curvature_update(parameters["id_embedding"], list(checkerboard().train), WEIGHTS)
     with pytest.raises(BadInput, match="60 clients cannot stand for a population of 59"):
         optimizer.apply(ServerState(0, parameters, optimizer.init(parameters)), update)
+
+
+def test_over_the_rounds_steps_shrink_and_features_follow_keras_adam_along_the_pulled_back_gradient() -> None:
+    """Where users' embeddings are zero the curvature is the ridge alone, and each step can be written down."""
+    tower = ItemTower(ItemFeatures.of_categories([("a",), ("a", "b"), ("b",)]), dim=2)
+    steps = CurvatureSettings(learning_rate=0.6, decay_rounds=2.0, feature_learning_rate=0.05)
+    optimizer = curvature(tower, WEIGHTS, 10, steps)
+    parameters = tower.init(1, scale=1.0)
+    state = ServerState(0, parameters, optimizer.init(parameters))
+    ridge = WEIGHTS.regularization * WEIGHTS.alpha * 10
+    ids, categories = parameters["id_embedding"], tf.Variable(parameters["category_embedding"])
+    adam = tf_keras.optimizers.Adam(0.05, beta_1=0.9, beta_2=0.99, epsilon=1e-8)
+    random = np.random.default_rng(6)
+    for t in range(4):
+        item_gradient = random.standard_normal((3, 2)).astype(np.float32)
+        sums = {
+            "item_gradient": item_gradient,
+            "user_gram": np.zeros((2, 2), np.float32),
+            "item_energy": np.zeros(3, np.float32),
+            "item_counts": np.zeros(3, np.float32),
+        }
+        state = optimizer.apply(state, ClientUpdate(sums, loss=0.0, clients=10))
+        now = {"id_embedding": ids, "category_embedding": categories.numpy()}
+        gradient = item_gradient + ridge * tower.item_vectors(now)
+        adam.apply_gradients([(tf.constant(tower.pull_back(now, gradient)["category_embedding"]), categories)])
+        ids = ids - 0.6 / (1 + t / 2) * gradient / ridge
+        np.testing.assert_allclose(state.parameters["id_embedding"], ids, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(state.parameters["category_embedding"], categories.numpy(), rtol=1e-3, atol=1e-4)
