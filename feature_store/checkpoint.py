@@ -5,7 +5,7 @@
     item_ids.json                item ids in the order of their rows
     item_vectors.safetensors     Q, float32 (items, dim)
     item_gram.safetensors        QᵀQ, float32 (dim, dim): folding in needs it beside Q
-    item_counts.safetensors      how many people met each item, float32 (items,), as training summed it securely
+    item_counts.safetensors      how many people met each item, float32 (items,), estimated from the cohorts' sums
 
 Arrays are safetensors, never pickle: reading a checkpoint runs no code of its author.
 """

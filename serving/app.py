@@ -1,6 +1,7 @@
 """The app: routes, problems and observation put together, as one ASGI callable."""
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 
 from feature_store.stores import LocalStores
@@ -15,10 +16,11 @@ from serving.routes import Parts, add_events, add_health, add_recommend
 
 def create_api(parts: Parts) -> FastAPI:
     """The HTTP interface; its `openapi()` describes it."""
-    api = FastAPI(
+    api = FastAPIOffline(  # its page at /docs loads nothing from elsewhere
         title="Hearth",
         summary="Recommendations that stay by the hearth.",
         redoc_url=None,
+        static_url="/docs-assets",
         redirect_slashes=False,  # a redirect would repeat the address that was sent
     )
     install(api)

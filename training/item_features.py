@@ -1,5 +1,7 @@
 """Item features as the item tower takes them: one row of numbers an item, in the order of the vocabulary."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +32,12 @@ class ItemFeatures:
         names = tuple(sorted({name for item in categories for name in item}))
         numbers = {name: number for number, name in enumerate(names)}
         return cls(pad([np.array([numbers[n] for n in item], np.int32) for item in categories]) + np.int32(1), names)
+
+    def digest(self) -> str:
+        """A SHA-256 (hex) over names and numbers: training with other features is another run."""
+        total = hashlib.sha256(json.dumps(self.category_names).encode())
+        total.update(self.categories.astype("<i4").tobytes())
+        return total.hexdigest()
 
     @property
     def items(self) -> int:

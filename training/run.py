@@ -37,6 +37,7 @@ class TrainingRun:
     """The parts of a run; made by `prepare`."""
 
     split: Split
+    features: ItemFeatures
     settings: TrainingSettings
     tower: ItemTower
     algorithm: Algorithm
@@ -92,7 +93,8 @@ class TrainingRun:
         settings = self.settings
         flat = settings.model_dump(exclude={"rounds", "patience", "curvature", "fedavg"})
         of_algorithm = settings.curvature if settings.algorithm == "curvature" else settings.fedavg
-        return {**flat, **of_algorithm.model_dump(), "data": digest(self.split), "alpha": self.fold_in.alpha}
+        data = {"data": digest(self.split), "features": self.features.digest()}
+        return {**flat, **of_algorithm.model_dump(), **data, "alpha": self.fold_in.alpha}
 
     def draft(self, state: ServerState, vertical: str) -> CheckpointDraft:
         """The checkpoint of that state, with its validation figures."""
@@ -127,4 +129,4 @@ def prepare(split: Split, settings: TrainingSettings, features: ItemFeatures | N
             f"there are features of {features.items} items and a vocabulary of {items}; they must be the same"
         )
     tower = ItemTower(features, settings.dim)
-    return TrainingRun(split, settings, tower, make_algorithm(tower, len(population(split.train)), settings))
+    return TrainingRun(split, features, settings, tower, make_algorithm(tower, len(population(split.train)), settings))

@@ -116,6 +116,8 @@ def test_a_saved_state_of_other_settings_or_data_is_refused(tmp_path: Path) -> N
     other_data = prepare(checkerboard(seed=4), TrainingSettings.model_validate(SMALL))
     with pytest.raises(StateMismatch, match="data"):
         load_state(tmp_path / "state", other_data.identity())
+    with pytest.raises(StateMismatch, match="features"):
+        load_state(tmp_path / "state", run_of(FEATURES).identity())
     assert load_state(tmp_path / "state", run_of(rounds=99, patience=4).identity()) is not None
 
 
