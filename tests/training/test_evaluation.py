@@ -56,6 +56,12 @@ def test_an_item_met_is_never_recommended_even_where_too_few_are_left() -> None:
     assert quality.recall == 1
 
 
+def test_an_item_that_cannot_be_scored_is_a_miss_even_where_the_list_has_room() -> None:
+    scores = np.array([[1.0, 2.0, -np.inf]], np.float32)
+    quality = evaluate(lambda clients: scores[clients], 3, Histories.of([[2]]), [])
+    assert (quality.recall, quality.ndcg, quality.hr_10) == (0, 0, 0)
+
+
 def test_a_sample_of_people_is_always_the_same_sample() -> None:
     random = np.random.default_rng(0)
     held_out = Histories.of([random.permutation(30)[:3].tolist() for _ in range(50)])

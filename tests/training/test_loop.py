@@ -1,5 +1,6 @@
 """Rounds: what they learn, when they stop, and that stopping in between changes nothing."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,13 @@ import pytest
 
 from feature_store.errors import BadInput, Diverged, StateMismatch
 from tests.training.worlds import checkerboard
+from training.client_update import ClientUpdate
 from training.cohort import population, sample_cohort
 from training.convergence import has_converged
-from training.evaluation import fold_in_scorer, top_rows
+from training.evaluation import evaluate, fold_in_scorer, top_rows
 from training.histories import Histories
 from training.item_features import ItemFeatures
+from training.loop import run_rounds
 from training.run import TrainingRun, TrainingSettings, prepare
 from training.server_state import ServerState, load_state, save_state
 
@@ -69,6 +72,30 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(algorithm: str, t
 def test_another_seed_gives_another_model() -> None:
     one, other = run_of(rounds=2), run_of(rounds=2, seed=8)
     assert not same(last(one, one.start()), last(other, other.start()))
+
+
+def test_each_round_draws_a_cohort_of_its_own() -> None:
+    run = run_of(rounds=6)
+    cohorts = []
+
+    def watched(vectors: np.ndarray, histories: Sequence[np.ndarray]) -> ClientUpdate:
+        cohorts.append(tuple(tuple(history) for history in histories))
+        return run.algorithm.client_update(vectors, histories)
+
+    algorithm = run.algorithm._replace(client_update=watched)
+    list(run_rounds(algorithm, SPLIT.train, run.start(), rounds=6, cohort=20, seed=7))
+    assert len(set(cohorts)) == 6
+    expected = [SPLIT.train[client] for client in sample_cohort(np.arange(60), 20, seed=7, round_number=5)]
+    assert cohorts[5] == tuple(tuple(history) for history in expected)
+
+
+def test_validation_ranks_the_validation_items_among_all_that_are_not_train() -> None:
+    run = run_of()
+    state = last(run, run.start())
+    scorer = fold_in_scorer(run.item_vectors(state), SPLIT.train, run.fold_in)
+    expected = evaluate(scorer, 40, SPLIT.valid, [SPLIT.train])
+    assert run.validation(state) == expected
+    assert state.validation[-1] == expected.ndcg > 0.4
 
 
 def test_the_loss_falls_and_the_reports_say_what_happened() -> None:
