@@ -22,6 +22,11 @@ def demo(
 
     Example: `hearth demo --exit`
     """
+    from hearth.demo.folder import make_anew
+
+    make_anew(folder)
+
+    # TensorFlow takes seconds to start: a folder that cannot be used has been named by now.
     from hearth.demo.story import tell
 
     tell(folder, environment.cache_folder(), source, port, leave=leave)

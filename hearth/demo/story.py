@@ -4,7 +4,6 @@ The rounds are simulated: every person's history is a client of its own, and onl
 answers afterwards is a process of its own, with a SQLite file as the store of one edge cell.
 """
 
-import shutil
 import time
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from rich.table import Table
 from benchmarks.peers import judge, quick_peers
 from benchmarks.quality import canary_of
 from feature_store.catalogue import read_catalogue
-from feature_store.errors import BadInput
 from feature_store.registry import Registry
 from feature_store.signing import TrustedKeys
 from hearth.datasets.ml_100k import fetch_ml_100k
@@ -28,22 +26,18 @@ from training.run import TrainingRun, TrainingSettings, prepare
 from training.server_state import ServerState
 from training.split import split_by_time
 
-_MARK = ".hearth-demo"
-
 
 def tell(folder: Path, cache: Path, source: Path | None, port: int, *, leave: bool) -> None:
     """Fetch, train, publish, compare, serve and ask; then serve on until Ctrl-C, unless `leave` is set.
 
     Args:
-        folder: for registry, store, key and log; made anew.
+        folder: an empty one, for registry, store, key and log.
         cache: where data sets are kept.
         source: a place to take MovieLens-100K from, and no other.
         port: to serve on; 0 takes a free one.
         leave: end after the questions.
     """
     started = time.perf_counter()
-    make_anew(folder)
-
     OUT.rule("1  Data")
     data = fetch_ml_100k(cache, source, report=lambda line: OUT.print(line, soft_wrap=True))
     films = read_catalogue(data / "items.csv.gz")
@@ -85,17 +79,6 @@ def tell(folder: Path, cache: Path, source: Path | None, port: int, *, leave: bo
         OUT.print(request, soft_wrap=True)
         OUT.print(f"The API is described at {address}/docs; the server's log is {log}. Ctrl-C ends.", soft_wrap=True)
         serve_on(address)
-
-
-def make_anew(folder: Path) -> None:
-    """Empty the folder of an earlier demo; raise `BadInput` where it holds anything else."""
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{folder} is a file; the demo needs a folder, name another with --folder")
-    if folder.exists() and any(folder.iterdir()) and not (folder / _MARK).exists():
-        raise BadInput(f"{folder} is not empty and not of an earlier demo; name another with --folder")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / _MARK).touch()
 
 
 def _compare(run: TrainingRun, state: ServerState) -> None:
