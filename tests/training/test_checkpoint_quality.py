@@ -16,12 +16,13 @@ from training.split import Split
 
 
 def shuffled(split: Split, unknown: int) -> Split:
-    """The same split with its items in another order, and more items that stand before them."""
+    """The same split with its items in another order, and new items before them, the first of which all have met."""
     order = np.random.default_rng(0).permutation(len(split.vocabulary))
     place = np.empty(len(order), dtype=np.int32)
     place[order] = np.arange(len(order), dtype=np.int32) + unknown
     ids = [f"new-{n}" for n in range(unknown)] + [split.vocabulary.item_ids[row] for row in order]
     train, valid, test = (Histories(place[part.rows], part.offsets) for part in (split.train, split.valid, split.test))
+    train = Histories.of([[0, *rows] for rows in train])
     return Split(ItemVocabulary(ids), split.user_ids, train, valid, test)
 
 
