@@ -21,7 +21,7 @@ met_matrices = st.tuples(st.integers(1, 8), st.integers(1, 6)).flatmap(
 
 
 def histories_of(met: Float32Array) -> Histories:
-    return Histories.of(np.flatnonzero(row) for row in met)
+    return Histories.of(np.flatnonzero(row).tolist() for row in met)
 
 
 def test_the_train_part_is_a_matrix_of_ones_where_a_client_met_an_item() -> None:

@@ -144,7 +144,7 @@ def test_a_folder_that_may_not_be_written_is_named(trained: Trained, place: Path
 
 def test_two_trainings_of_one_registry_are_not_let_at_it_at_once(trained: Trained, registry_copy: Path) -> None:
     with (registry_copy / "training" / "lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_SH)  # whoever wants it alone cannot have it
         arguments = ("train", "--interactions", trained.world, "--registry", registry_copy, *SETTINGS, "--json")
         ended = trained.command.run(*arguments)
     assert f"another process is training in {registry_copy}" in ended.error()

@@ -101,8 +101,8 @@ def test_training_killed_again_and_again_ends_with_the_checkpoint_of_an_uninterr
     assert command.registry(folder).production() == trained.checkpoint_id
     assert files_of(folder) == files_of(trained.registry)
 
-    arguments = ("train", "--interactions", trained.world, "--registry", kept, *SETTINGS, "--json")
-    outcome = command.run(*arguments, "--seed", "8", "--fresh").json()
+    afresh = ("--registry", kept, *SETTINGS, "--seed", "8", "--fresh", "--json")
+    outcome = command.run("train", "--interactions", trained.world, *afresh).json()
     assert outcome["resumed_at"] == 0
     assert outcome["checkpoint_id"] != trained.checkpoint_id
     assert files_of(kept / "training") == {"lock"}
