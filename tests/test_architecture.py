@@ -43,7 +43,11 @@ def modules_of(part: str) -> list[str]:
     return [name for name in names if not name.endswith("__main__")]
 
 
-@pytest.mark.parametrize("part", FORBIDDEN)
+@pytest.mark.parametrize(
+    "part",
+    # TensorFlow takes seconds to load, and import-linter holds these two contracts in every check
+    [pytest.param(part, marks=pytest.mark.slow if part in {"training", "benchmarks"} else ()) for part in FORBIDDEN],
+)
 def test_a_part_loads_nothing_that_its_contract_forbids(part: str) -> None:
     modules = modules_of(part)
     assert len(modules) > 2

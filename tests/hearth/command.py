@@ -3,11 +3,12 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from feature_store.signing import SigningKey, TrustedKeys
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0  # seconds; a start of TensorFlow takes five on an idle machine
+COMMAND = ("-m", "hearth")
 NOWHERE = "http://127.0.0.1:1"
 
 
@@ -61,19 +63,11 @@ class Command:
             **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"), NOWHERE),
         }
 
-    def run(self, *arguments: str | Path, python: tuple[str, ...] = ("-m", "hearth")) -> Ended:
+    def run(self, *arguments: str | Path, python: tuple[str, ...] = COMMAND) -> Ended:
         """Run it to its end."""
-        done = subprocess.run(
-            [sys.executable, *python, *map(str, arguments)],
-            cwd=ROOT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        return Ended(done.returncode, done.stdout, done.stderr)
+        with self.started(*arguments, python=python) as process:
+            stdout, stderr = process.communicate(timeout=PATIENCE)
+        return Ended(process.returncode, stdout.decode(), stderr.decode())
 
     def run_watched(self, *arguments: str | Path) -> Ended:
         """Run it to its end with a terminal for its stderr, as for a person who watches while a program reads."""
@@ -113,10 +107,12 @@ class Command:
             assert program.wait(PATIENCE) == 0
 
     @contextmanager
-    def started(self, *arguments: str | Path, stderr: Any = subprocess.PIPE) -> Iterator["subprocess.Popen[bytes]"]:
-        """It, running in a group of processes of its own; killed at the end of the block if it still runs."""
+    def started(
+        self, *arguments: str | Path, python: tuple[str, ...] = COMMAND, stderr: Any = subprocess.PIPE
+    ) -> Iterator["subprocess.Popen[bytes]"]:
+        """It, running in a group of processes of its own; whoever of them still runs at the block's end is killed."""
         with subprocess.Popen(
-            [sys.executable, "-m", "hearth", *map(str, arguments)],
+            [sys.executable, *python, *map(str, arguments)],
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -127,7 +123,8 @@ class Command:
             try:
                 yield process
             finally:
-                process.kill()
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
     def registry(self, folder: Path) -> Registry:
         """A registry, read with the key of this home."""

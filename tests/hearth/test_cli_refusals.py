@@ -114,6 +114,7 @@ def test_a_port_that_is_taken_is_said(trained: Trained) -> None:
     assert "Address already in use" in error
 
 
+@pytest.mark.slow
 def test_a_demo_without_its_data_says_so(trained: Trained, place: Path) -> None:
     ended = trained.command.run("demo", "--exit", "--folder", place / "new", "--from", place / "empty")
     assert ended.status == 1

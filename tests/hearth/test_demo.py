@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,11 +193,15 @@ def test_a_demo_that_is_told_to_end_by_sigterm_takes_its_server_with_it(trained:
         start_new_session=True,
     ) as process:
         assert process.stdout is not None
-        address = process.stdout.readline().decode().strip()
-        assert httpx.get(f"{address}/livez", trust_env=False, timeout=PATIENCE).status_code == 200
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(PATIENCE) == 128 + signal.SIGTERM
-    assert not group_exists(process.pid)
+        try:
+            address = process.stdout.readline().decode().strip()
+            assert httpx.get(f"{address}/livez", trust_env=False, timeout=PATIENCE).status_code == 200
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+            assert not group_exists(process.pid)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     assert refuses(httpx.URL(address).port or 80)
 
 
