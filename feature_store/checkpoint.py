@@ -82,6 +82,8 @@ class CheckpointDraft:
             raise BadInput(f"item vectors of {items} items have shape ({items}, dim); got {self.item_vectors.shape}")
         if self.item_counts.shape != (items,):
             raise BadInput(f"item counts of {items} items have shape ({items},); got {self.item_counts.shape}")
+        if not all(name.strip() for name in self.catalogues):
+            raise BadInput("a catalogue of a checkpoint is named by its vertical; one of the names is empty")
         if sum(self.catalogues.values()) != items:
             raise BadInput(
                 f"the catalogues {dict(self.catalogues)} do not add up to the {items} items of the vocabulary"

@@ -57,11 +57,14 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def exclusive(lock: Path) -> Iterator[None]:
-    """Hold the lock file alone; it is let go when the block ends or the process dies, whichever is first."""
+def exclusive(lock: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock file alone; it is let go when the block ends or the process dies, whichever is first.
+
+    wait: until whoever holds it lets go; otherwise `BlockingIOError` is raised at once.
+    """
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(descriptor)

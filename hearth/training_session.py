@@ -1,14 +1,12 @@
 """A training session: rounds with their state saved, then a checkpoint published, whatever interrupts it."""
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from feature_store.durable import remove_drafts
+from feature_store.durable import exclusive, remove_drafts
 from feature_store.errors import BadInput
 from feature_store.manifest import CheckpointManifest
 from feature_store.registry import Registry
@@ -103,18 +101,11 @@ def train_to_checkpoint(
 def _alone(folder: Path) -> Iterator[None]:
     """Hold the folder of the state for one session; two would overwrite each other's."""
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        _lock(descriptor, folder)
+    with ExitStack() as held:
+        try:
+            held.enter_context(exclusive(folder / "lock", wait=False))
+        except BlockingIOError as error:
+            raise BadInput(
+                f"another process is training in {folder.parent}; wait for it, or name another registry"
+            ) from error
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BadInput(
-            f"another process is training in {folder.parent}; wait for it, or name another registry"
-        ) from error

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from feature_store.durable import replace
 from feature_store.errors import BadInput
 from feature_store.registry import Registry
 from feature_store.signing import PublicKey, SigningKey, TrustedKeys
@@ -13,9 +14,9 @@ def own_key(file: Path | None = None) -> SigningKey:
     """The user's signing key; made, with its public half beside it, when it is first needed."""
     file = file or environment.signing_key_file()
     key = SigningKey.load_or_create(file)
-    public = public_file(file)
-    if not public.exists():
-        public.write_bytes(key.public.pem())
+    public, pem = public_file(file), key.public.pem()
+    if not public.exists() or public.read_bytes() != pem:
+        replace(public, pem)
     return key
 
 

@@ -49,10 +49,13 @@ def train(
 
     Example: `hearth train --interactions ml-100k/ --registry models --promote`
     """
+    from feature_store.errors import BadInput
     from feature_store.registry import Registry
     from feature_store.signing import TrustedKeys
     from hearth.sources import read_source
 
+    if not vertical.strip():
+        raise BadInput("--vertical is empty; it names what the items belong to, such as e-commerce or news")
     source = read_source(interactions, items, valid=valid_share, test=test_share, min_value=min_value)
     for note in source.notes:
         ERR.print(note)

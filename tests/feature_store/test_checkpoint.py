@@ -255,6 +255,7 @@ class TestDrafts:
             ({"item_counts": np.full(6, np.nan, np.float32)}, "item_counts of a checkpoint are finite float32"),
             ({"item_counts": np.full(6, -1, np.float32)}, "item counts are numbers of people, >= 0; got -1"),
             ({"catalogues": {"films": 5}}, "do not add up to the 6 items"),
+            ({"catalogues": {"": 6}}, "one of the names is empty"),
         ],
     )
     def test_a_draft_that_no_reader_could_use_is_refused(self, changes: dict[str, object], reason: str) -> None:

@@ -82,3 +82,10 @@ def test_a_lock_is_let_go_when_the_block_fails(tmp_path: Path) -> None:
         raise LookupError
     with exclusive(tmp_path / "lock"):
         pass
+
+
+def test_a_lock_that_another_holds_is_not_waited_for_where_that_is_asked(tmp_path: Path) -> None:
+    with exclusive(tmp_path / "lock"), pytest.raises(BlockingIOError), exclusive(tmp_path / "lock", wait=False):
+        pass
+    with exclusive(tmp_path / "lock", wait=False):
+        pass

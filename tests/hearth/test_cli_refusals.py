@@ -47,6 +47,7 @@ REFUSED = {
     TRAIN + "{time}.csv": (1, "time.csv, line 4: timestamp is seconds since 1970, or empty; got 'yesterday'"),
     TRAIN + "{binary}.csv": (1, "binary.csv, line 2: is not UTF-8"),
     TRAIN + "{split}": (1, "train.txt, line 2: user '0' stands on line 1 already"),
+    TRAIN + "{world} --vertical=": (1, "--vertical is empty"),
     TRAIN + "{split} --min-value 4": (1, "is split already and has no values"),
     TRAIN + "{world} --items {items}.csv": (1, "items.csv, line 3: item id 'i0' stands in line 2 already"),
     TRAIN + "{world} --valid-share 0.5 --test-share 0.5": (1, "together below 1; got 0.5 and 0.5"),
