@@ -1,7 +1,8 @@
 """What people see: results on stdout, progress and errors on stderr."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -31,3 +32,13 @@ def quality_table(title: str, qualities: Mapping[str, Mapping[str, float]]) -> T
     names = ("recall@20", "ndcg@20", "hr@10", "coverage@20")
     rows = ([who, *(f"{figures[name]:.4f}" for name in names)] for who, figures in qualities.items())
     return table(title, ("", *names), rows)
+
+
+@contextmanager
+def told_steps(console: Console) -> Iterator[Callable[[str], None]]:
+    """What is being done now: one line that changes in place on a terminal, line after line elsewhere."""
+    if not console.is_interactive:
+        yield console.print
+        return
+    with console.status("") as status:
+        yield status.update

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from hearth.commands.options import ItemsOption, JsonOption
-from hearth.terminal import ERR, OUT, print_json, quality_table, table
+from hearth.terminal import ERR, OUT, print_json, quality_table, table, told_steps
 
 app = typer.Typer(
     help="Measurements, each beside a peer in the same run.\n\nExample: `hearth bench quality --split ml-100k/`",
@@ -52,8 +52,8 @@ def quality(
     settings = TrainingSettings(
         dim=dim, rounds=rounds, cohort=size, alpha=alpha, regularization=regularization, patience=0
     )
-    with ERR.status("quality") as status:
-        figures = measure_quality(source.split, settings, range(1, seeds + 1), status.update, source.features())
+    with told_steps(ERR) as report:
+        figures = measure_quality(source.split, settings, range(1, seeds + 1), report, source.features())
     if as_json:
         print_json(figures)
         return

@@ -138,7 +138,7 @@ def test_the_command_measures_a_world_that_allows_a_canary(tmp_path: Path) -> No
     arguments = ("bench", "quality", "--split", world, "--seeds", "1", "--dim", "4", "--rounds", "12", "--json")
     ended = Command(tmp_path).run_watched(*arguments)
     figures = ended.json()
-    assert "canary" in ended.stderr  # progress, on the terminal
+    assert "canary" in ended.stderr  # the step it is at, on any kind of terminal
     assert figures["command"].endswith(f"bench quality --split {world} --seeds 1 --dim 4 --rounds 12 --json")
     assert figures["federated"]["cohort"] == 5  # 10 % of 50
     assert figures["federated"]["mean"]["ndcg@20"] > 1.3 * figures["peers"]["popularity"]["mean"]["ndcg@20"]
