@@ -79,8 +79,8 @@ def train(
         patience=patience,
     )
     run = prepare(source.split, settings, source.features())
-    with round_display(rounds, ERR) as display:
-        outcome = train_to_checkpoint(run, published, key, vertical=vertical, fresh=fresh, show=display.show)
+    with round_display(rounds, ERR) as show:
+        outcome = train_to_checkpoint(run, published, key, vertical=vertical, fresh=fresh, show=show)
     if promote:
         published.promote(outcome.manifest.checkpoint_id)
     if as_json:

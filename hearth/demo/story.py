@@ -53,8 +53,8 @@ def tell(folder: Path, cache: Path, source: Path | None, port: int, *, leave: bo
     run = prepare(split, settings, item_features(split.vocabulary, films))
     key = own_key(folder / "signing-key.pem")
     registry = Registry(folder / "registry", TrustedKeys([key.public]))
-    with round_display(settings.rounds, OUT) as display:
-        outcome = train_to_checkpoint(run, registry, key, vertical="e-commerce", show=display.show)
+    with round_display(settings.rounds, OUT) as show:
+        outcome = train_to_checkpoint(run, registry, key, vertical="e-commerce", show=show)
     registry.promote(outcome.manifest.checkpoint_id)
     OUT.print(outcome.text(), f"Signed with key {key.public.key_id}, promoted to production.", soft_wrap=True)
 
