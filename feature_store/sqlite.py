@@ -39,6 +39,11 @@ _SCHEMA = Schema(
         ) WITHOUT ROWID""",
     ),
 )
+_INSERT_EVENT = (
+    "INSERT INTO events (user_id, event_id, item_id, event, timestamp, value) VALUES (?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (user_id, event_id) DO NOTHING"
+)
+_DELETE_EVENTS = "DELETE FROM events WHERE user_id = ?"
 _EMBEDDINGS = "SELECT checkpoint_id, watermark, vector FROM user_embeddings WHERE user_id = ?"
 _USERS_AT_A_TIME = 1000
 _LITTLE_ENDIAN = np.dtype("<f4")
@@ -73,14 +78,10 @@ class SQLiteEventStore:
             (e.user_id, e.event_id, e.item_id, e.event, float(e.timestamp), None if e.value is None else float(e.value))
             for e in events
         ]
-        insert = (
-            "INSERT INTO events (user_id, event_id, item_id, event, timestamp, value) VALUES (?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (user_id, event_id) DO NOTHING"
-        )
 
         def operation(connection: sqlite3.Connection) -> list[bool]:
             cursor = connection.cursor()
-            return [cursor.execute(insert, row).rowcount == 1 for row in rows]
+            return [cursor.execute(_INSERT_EVENT, row).rowcount == 1 for row in rows]
 
         return await self._file.write(operation)
 
@@ -100,13 +101,20 @@ class SQLiteEventStore:
 
     async def delete(self, user_id: str) -> int:
         """See `EventStore.delete`. The bytes of the events are gone from the file when it returns."""
-        return await self._file.erase(
-            lambda connection: connection.execute("DELETE FROM events WHERE user_id = ?", (user_id,)).rowcount
-        )
+        return await self._file.erase(lambda connection: connection.execute(_DELETE_EVENTS, (user_id,)).rowcount)
 
     async def export(self, user_id: str) -> JsonObject:
         """See `EventStore.export`."""
         return exported_history(user_id, await self.get(user_id))
+
+    async def try_write(self) -> None:
+        """See `EventStore.try_write`. The disk is written to: the pages of a row that came and went are new."""
+
+        def operation(connection: sqlite3.Connection) -> None:
+            connection.execute(_INSERT_EVENT, ("", "", "", "", 0.0, None))  # nobody's: an id has a character or more
+            connection.execute(_DELETE_EVENTS, ("",))
+
+        await self._file.write(operation)
 
     async def user_ids(self) -> AsyncIterator[str]:
         """See `EventStore.user_ids`. Some at a time: between two steps others may read and write."""

@@ -4,13 +4,17 @@ Erasing takes more than `DELETE`. `secure_delete` overwrites the rows that go, y
 still hold a copy of them in its unused part (we found some of 10 in 900 erased people), and the write-ahead log
 holds older pages. So an erasure ends with VACUUM, which writes every page anew, and with emptying the log. What a
 killed process left undone of that is noted in the same transaction as the deletion, and done at the next chance.
+
+A file that is removed or replaced while it is open lives on, without a name, until it is closed: SQLite would go on
+writing there, and all of it would be gone afterwards. So each operation first looks whether the names of the file
+and of its log still lead to what is open.
 """
 
 import asyncio
 import os
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
@@ -38,13 +42,24 @@ class Schema(NamedTuple):
     statements: Sequence[str]
 
 
-class SQLiteFile:
-    """An open file. Its operations run one after another, in the order they were asked for."""
+class _Opened(NamedTuple):
+    """A connection, and where each file that it holds was found: path -> device and inode."""
 
-    def __init__(self, path: Path, thread: ThreadPoolExecutor, connection: sqlite3.Connection) -> None:
+    connection: sqlite3.Connection
+    places: Mapping[Path, tuple[int, int]]
+
+
+class SQLiteFile:
+    """An open file. Its operations run one after another, in the order they were asked for.
+
+    Each raises `StoreUnavailable` before it begins where the file or its log was removed or replaced since it was
+    opened; that does not heal, and the file must be opened anew.
+    """
+
+    def __init__(self, path: Path, thread: ThreadPoolExecutor, opened: _Opened) -> None:
         self.path = path
         self._thread = thread
-        self._connection = connection
+        self._connection, self._places = opened
 
     async def read(self, operation: Operation[Result]) -> Result:
         """Run the operation on the connection; raises `StoreUnavailable` or `CorruptStore`, naming the file."""
@@ -78,8 +93,13 @@ class SQLiteFile:
         return await self._run(whole)
 
     async def _run(self, work: Callable[[], Result]) -> Result:
+        def in_its_place() -> Result:
+            for path, place in self._places.items():
+                _check_place(path, place)
+            return work()
+
         with _named_errors(self.path):
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, in_its_place)
 
 
 @asynccontextmanager
@@ -97,29 +117,45 @@ async def open_file(path: Path, schema: Schema, busy_seconds: float) -> AsyncIte
     opened = ExitStack()
     try:
         with _named_errors(path):
-            connection = await asyncio.get_running_loop().run_in_executor(
+            connected = await asyncio.get_running_loop().run_in_executor(
                 thread, lambda: _connect(path, schema, busy_seconds, opened)
             )
-        yield SQLiteFile(path, thread, connection)
+        yield SQLiteFile(path, thread, connected)
     finally:
         closed = thread.submit(opened.close)  # behind all that was asked for, and even where this task is cancelled
         thread.shutdown(wait=False)
         await asyncio.shield(asyncio.wrap_future(closed))
 
 
-def _connect(path: Path, schema: Schema, busy_seconds: float, opened: ExitStack) -> sqlite3.Connection:
+def _connect(path: Path, schema: Schema, busy_seconds: float, opened: ExitStack) -> _Opened:
     if not path.exists():
         _create(path, schema)
+    place = _place_of(path)  # taken first: were the file replaced before it is opened, each operation would say so
     connection = opened.enter_context(closing(_connection(path, busy_seconds)))
     _check(path, connection, schema)  # before anything in a file of another program is changed
-    for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+    log = path.with_name(f"{path.name}-wal")
+    for file in (path, log, path.with_name(f"{path.name}-shm")):
         with suppress(FileNotFoundError):
             file.chmod(0o600)
     connection.execute("PRAGMA temp_store = MEMORY")  # VACUUM's copy is not to lie in /tmp
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute("PRAGMA synchronous = FULL")
-    _finish_erasure(connection)
-    return connection
+    _finish_erasure(connection)  # it has read, so the log is there: SQLite makes it then, and keeps it until it closes
+    return _Opened(connection, {path: place, log: _place_of(log)})
+
+
+def _place_of(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _check_place(path: Path, place: tuple[int, int]) -> None:
+    try:
+        if _place_of(path) == place:
+            return
+    except FileNotFoundError:
+        pass
+    raise StoreUnavailable(f"{path} was removed or replaced while it was open; restart")
 
 
 def _create(path: Path, schema: Schema) -> None:

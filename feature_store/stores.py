@@ -34,6 +34,10 @@ class EventStore(Protocol):
         """All that is held of the person, ready for `json.dumps`."""
         ...
 
+    async def try_write(self) -> None:
+        """Write as `put` does, and leave nothing behind: for finding out whether a store that failed works again."""
+        ...
+
     def user_ids(self) -> AsyncIterator[str]:
         """Everyone with at least one event, in no stated order."""
         ...

@@ -33,6 +33,7 @@ class People:
     def __init__(self, stores: LocalStores, timeout_seconds: float) -> None:
         self._stores = stores
         self._timeout_seconds = timeout_seconds
+        self._write_failed = False  # whether the last write did; a full disk can still be read
         self._locks = tuple(asyncio.Lock() for _ in range(_LOCKS))
 
     async def read(self, user_id: str, model: ServingModel) -> Person:
@@ -41,7 +42,7 @@ class People:
 
     async def keep(self, events: Sequence[Event]) -> list[bool]:
         """Store events, all or none; True where one is new. Raises `StoreUnavailable`."""
-        return await self._in_time(self._stores.events.put(events))
+        return await self._written(self._stores.events.put(events))
 
     async def fold_in(self, user_ids: Iterable[str], model: ServingModel) -> int:
         """Fold people in again from their history, and say with how many that failed.
@@ -53,15 +54,20 @@ class People:
         for user_id in user_ids:
             async with self._locks[hash(user_id) % _LOCKS]:
                 try:
-                    await self._in_time(self._fold_in(user_id, model))
+                    await self._written(self._fold_in(user_id, model))
                 except StoreUnavailable:
                     failed += 1
         return failed
 
     async def answers(self) -> bool:
-        """Whether the store can be read now."""
+        """Whether the store can be read now, and, where the last write failed, be written to again.
+
+        A write is tried then alone: while all is well, asking whether it is costs the disk nothing.
+        """
         try:
             await self._in_time(self._stores.events.get(_NOBODY))
+            if self._write_failed:
+                await self._written(self._stores.events.try_write())
         except StoreUnavailable:
             return False
         return True
@@ -76,6 +82,15 @@ class People:
         history = await self._stores.events.get(user_id)
         rows = model.checkpoint.vocabulary.known_rows(history.item_ids)
         await self._stores.embeddings.put(user_id, model.checkpoint.fold_in(rows, history.watermark))
+
+    async def _written(self, step: Awaitable[Answer]) -> Answer:
+        try:
+            answer = await self._in_time(step)
+        except StoreUnavailable:
+            self._write_failed = True
+            raise
+        self._write_failed = False
+        return answer
 
     async def _in_time(self, step: Awaitable[Answer]) -> Answer:
         try:

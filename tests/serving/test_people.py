@@ -1,6 +1,7 @@
 """What the stores hold of people, when several things happen at once and when the store fails."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,24 @@ class FailingEvents(InMemoryEventStore):
             await asyncio.sleep(3600.0)
             raise TimeoutError
         raise self.failure
+
+
+class FullEvents(InMemoryEventStore):
+    """Events that can be read, and, while the disk is full, not be written; they count the writes that are tried."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full, self.tried = False, 0
+
+    async def put(self, events: Sequence[Event]) -> list[bool]:
+        if self.full:
+            raise StoreUnavailable("full")
+        return await super().put(events)
+
+    async def try_write(self) -> None:
+        self.tried += 1
+        if self.full:
+            raise StoreUnavailable("full")
 
 
 @pytest.mark.anyio
@@ -112,6 +131,37 @@ async def test_whatever_ails_the_store_is_one_error_in_bounded_time(
         await people.read("anna", model)
     assert not await people.answers()
     assert await people.fold_in(["anna", "bert"], model) == 2
+
+
+@pytest.mark.anyio
+async def test_the_store_is_ready_again_once_a_write_is_tried_and_none_is_tried_while_all_is_well() -> None:
+    events = FullEvents()
+    people = People(LocalStores(events, InMemoryUserEmbeddingStore()), timeout_seconds=1.0)
+    assert await people.answers()
+    assert events.tried == 0
+
+    events.full = True
+    with pytest.raises(StoreUnavailable):
+        await people.keep([event(1)])
+    assert [await people.answers() for _ in range(3)] == [False] * 3
+    assert events.tried == 3
+
+    events.full = False
+    assert [await people.answers() for _ in range(3)] == [True] * 3
+    assert events.tried == 4
+
+
+@pytest.mark.anyio
+async def test_the_store_is_ready_again_after_a_write_that_succeeds() -> None:
+    events = FullEvents()
+    people = People(LocalStores(events, InMemoryUserEmbeddingStore()), timeout_seconds=1.0)
+    events.full = True
+    with pytest.raises(StoreUnavailable):
+        await people.keep([event(1)])
+    events.full = False
+    await people.keep([event(1)])
+    assert await people.answers()
+    assert events.tried == 0
 
 
 @pytest.mark.anyio
