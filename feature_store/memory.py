@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from feature_store.embedding import UserEmbedding
 from feature_store.events import Event, History
 from feature_store.export import exported_embeddings, exported_history
+from feature_store.met import MetItems
 from feature_store.stores import JsonObject, LocalStores
 
 
@@ -29,6 +30,11 @@ class InMemoryEventStore:
         """See `EventStore.get`."""
         events = sorted(self._events.get(user_id, {}).values(), key=lambda event: event.timestamp)
         return History(tuple(events), self._watermarks.get(user_id, 0))
+
+    async def met(self, user_id: str) -> MetItems:
+        """See `EventStore.met`."""
+        item_ids = {event.item_id for event in self._events.get(user_id, {}).values()}
+        return MetItems(tuple(sorted(item_ids)), self._watermarks.get(user_id, 0))
 
     async def delete(self, user_id: str) -> int:
         """See `EventStore.delete`."""

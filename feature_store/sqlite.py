@@ -10,12 +10,15 @@ import numpy as np
 from feature_store.embedding import UserEmbedding
 from feature_store.events import Event, History
 from feature_store.export import exported_embeddings, exported_history
+from feature_store.met import MetItems
 from feature_store.sqlite_file import Schema, SQLiteFile, open_file
 from feature_store.stores import JsonObject, LocalStores
 
+# Text is compared byte by byte, which for UTF-8 is by code point.
+_OF_MET = "CREATE INDEX events_met ON events (user_id, item_id, sequence)"
 _SCHEMA = Schema(
     application_id=0x48525448,  # "HRTH"
-    version=1,
+    version=2,
     statements=(
         # AUTOINCREMENT: the number of an event that was deleted is never given again, so that a watermark is not
         # either. The index of UNIQUE is also the way to the events of one person.
@@ -37,13 +40,16 @@ _SCHEMA = Schema(
             vector BLOB NOT NULL CHECK (length(vector) = 4 * dim),
             PRIMARY KEY (user_id, checkpoint_id)
         ) WITHOUT ROWID""",
+        _OF_MET,
     ),
+    migrations={1: (_OF_MET,)},
 )
 _INSERT_EVENT = (
     "INSERT INTO events (user_id, event_id, item_id, event, timestamp, value) VALUES (?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (user_id, event_id) DO NOTHING"
 )
 _DELETE_EVENTS = "DELETE FROM events WHERE user_id = ?"
+_MET = "SELECT item_id, MAX(sequence) FROM events WHERE user_id = ? GROUP BY item_id ORDER BY item_id"
 _EMBEDDINGS = "SELECT checkpoint_id, watermark, vector FROM user_embeddings WHERE user_id = ?"
 _USERS_AT_A_TIME = 1000
 _LITTLE_ENDIAN = np.dtype("<f4")
@@ -96,6 +102,15 @@ class SQLiteEventStore:
             ).fetchall()
             events = tuple(Event(event_id, user_id, *rest) for event_id, *rest, _ in rows)
             return History(events, max((sequence for *_, sequence in rows), default=0))
+
+        return await self._file.read(operation)
+
+    async def met(self, user_id: str) -> MetItems:
+        """See `EventStore.met`. Read from an index that holds all it takes, without the events."""
+
+        def operation(connection: sqlite3.Connection) -> MetItems:
+            rows = connection.execute(_MET, (user_id,)).fetchall()
+            return MetItems(tuple(item_id for item_id, _ in rows), max((sequence for _, sequence in rows), default=0))
 
         return await self._file.read(operation)
 

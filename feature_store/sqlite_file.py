@@ -35,11 +35,13 @@ class Schema(NamedTuple):
     application_id: the number that tells our files from those of other programs (`PRAGMA application_id`).
     version: goes up with each change of the statements (`PRAGMA user_version`).
     statements: make the tables in an empty file.
+    migrations: earlier version -> what makes the tables of the version after it of that version's.
     """
 
     application_id: int
     version: int
     statements: Sequence[str]
+    migrations: Mapping[int, Sequence[str]]
 
 
 class _Opened(NamedTuple):
@@ -132,7 +134,7 @@ def _connect(path: Path, schema: Schema, busy_seconds: float, opened: ExitStack)
         _create(path, schema)
     place = _place_of(path)  # taken first: were the file replaced before it is opened, each operation would say so
     connection = opened.enter_context(closing(_connection(path, busy_seconds)))
-    _check(path, connection, schema)  # before anything in a file of another program is changed
+    version = _check(path, connection, schema)  # before anything in a file of another program is changed
     log = path.with_name(f"{path.name}-wal")
     for file in (path, log, path.with_name(f"{path.name}-shm")):
         with suppress(FileNotFoundError):
@@ -140,6 +142,8 @@ def _connect(path: Path, schema: Schema, busy_seconds: float, opened: ExitStack)
     connection.execute("PRAGMA temp_store = MEMORY")  # VACUUM's copy is not to lie in /tmp
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute("PRAGMA synchronous = FULL")
+    if version != schema.version:
+        _migrate(connection, schema)
     _finish_erasure(connection)  # it has read, so the log is there: SQLite makes it then, and keeps it until it closes
     return _Opened(connection, {path: place, log: _place_of(log)})
 
@@ -181,7 +185,8 @@ def _connection(path: Path, busy_seconds: float) -> sqlite3.Connection:
     return sqlite3.connect(path.absolute(), timeout=busy_seconds, isolation_level=None)
 
 
-def _check(path: Path, connection: sqlite3.Connection, schema: Schema) -> None:
+def _check(path: Path, connection: sqlite3.Connection, schema: Schema) -> int:
+    """The file's version, which is this schema's or one that it can be brought from."""
     [application_id] = connection.execute("PRAGMA application_id").fetchone()
     [version] = connection.execute("PRAGMA user_version").fetchone()
     if application_id != schema.application_id:
@@ -189,8 +194,19 @@ def _check(path: Path, connection: sqlite3.Connection, schema: Schema) -> None:
             f"{path} is empty, or a database of another program: its application id is {application_id}, "
             f"that of a store of Hearth {schema.application_id}"
         )
-    if version != schema.version:
+    if version != schema.version and version not in schema.migrations:
         raise StoreError(f"{path} has version {version} of the store's tables; this Hearth knows {schema.version}")
+    return int(version)
+
+
+def _migrate(connection: sqlite3.Connection, schema: Schema) -> None:
+    """Bring the tables to this schema's version, whole or not at all."""
+    with _transaction(connection):
+        [version] = connection.execute("PRAGMA user_version").fetchone()  # again: another process may have been first
+        for earlier in range(version, schema.version):
+            for statement in schema.migrations[earlier]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {earlier + 1}")
 
 
 def _finish_erasure(connection: sqlite3.Connection) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from feature_store.embedding import UserEmbedding
 from feature_store.events import Event, History
+from feature_store.met import MetItems
 
 JsonObject: TypeAlias = Mapping[str, object]
 
@@ -24,6 +25,10 @@ class EventStore(Protocol):
 
     async def get(self, user_id: str) -> History:
         """The person's history; an empty one for a person not known."""
+        ...
+
+    async def met(self, user_id: str) -> MetItems:
+        """The items of the person's history; none for a person not known. Costs far less than `get`."""
         ...
 
     async def delete(self, user_id: str) -> int:

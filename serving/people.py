@@ -1,7 +1,7 @@
 """What the local stores hold of people: read for a reply, and kept up to date with what they do.
 
 Two posts of events for one person may overlap. Each stores its events first; only then, holding the person's lock,
-it reads the history, folds it in and puts the embedding. So the last to put has read all that was stored before
+it reads what they have met, folds it in and puts the embedding. So the last to put has read all that was stored before
 it, and within one server an older embedding never replaces a newer one. Between servers it may; the watermark
 that each embedding carries then differs from the history's, and the embedding is not used.
 """
@@ -37,7 +37,7 @@ class People:
         self._locks = tuple(asyncio.Lock() for _ in range(_LOCKS))
 
     async def read(self, user_id: str, model: ServingModel) -> Person:
-        """The person's history and embedding; raises `StoreUnavailable`."""
+        """What the person has met, and the embedding; raises `StoreUnavailable`."""
         return await self._in_time(self._read(user_id, model))
 
     async def keep(self, events: Sequence[Event]) -> list[bool]:
@@ -65,7 +65,7 @@ class People:
         A write is tried then alone: while all is well, asking whether it is costs the disk nothing.
         """
         try:
-            await self._in_time(self._stores.events.get(_NOBODY))
+            await self._in_time(self._stores.events.met(_NOBODY))
             if self._write_failed:
                 await self._written(self._stores.events.try_write())
         except StoreUnavailable:
@@ -73,15 +73,15 @@ class People:
         return True
 
     async def _read(self, user_id: str, model: ServingModel) -> Person:
-        history = await self._stores.events.get(user_id)
-        if not history.events:
-            return Person(history, None)
-        return Person(history, await self._stores.embeddings.get(user_id, model.model_id))
+        met = await self._stores.events.met(user_id)
+        if not met.item_ids:
+            return Person(met, None)
+        return Person(met, await self._stores.embeddings.get(user_id, model.model_id))
 
     async def _fold_in(self, user_id: str, model: ServingModel) -> None:
-        history = await self._stores.events.get(user_id)
-        rows = model.checkpoint.vocabulary.known_rows(history.item_ids)
-        await self._stores.embeddings.put(user_id, model.checkpoint.fold_in(rows, history.watermark))
+        met = await self._stores.events.met(user_id)
+        rows = model.checkpoint.vocabulary.known_rows(met.item_ids)
+        await self._stores.embeddings.put(user_id, model.checkpoint.fold_in(rows, met.watermark))
 
     async def _written(self, step: Awaitable[Answer]) -> Answer:
         try:

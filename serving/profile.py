@@ -41,7 +41,7 @@ def profile_of(request: RecommendationRequest, person: Person | None, model: Ser
     if request.query_vector is not None:
         vector = _sent_vector(request.query_vector, request.checkpoint_id or "", model)
         return _profile(vector, np.empty(0, dtype=np.int32), ())
-    stored = () if person is None else person.history.item_ids
+    stored = () if person is None else person.met.item_ids
     rows = model.checkpoint.vocabulary.known_rows((*stored, *(request.session_item_ids or ())))
     lost = ("store-unavailable",) if request.user_id is not None and person is None else ()
     if len(rows):
@@ -64,7 +64,7 @@ def _folded_in(
     """The stored embedding where it is this checkpoint's and of exactly this history; else folded in for this reply."""
     if person is not None and person.embedding is not None and not request.session_item_ids:
         stored = person.embedding
-        if stored.checkpoint_id == model.model_id and stored.watermark == person.history.watermark:
+        if stored.checkpoint_id == model.model_id and stored.watermark == person.met.watermark:
             return stored.for_checkpoint(model.model_id)
     return model.checkpoint.fold_in(rows).vector
 

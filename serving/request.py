@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from feature_store.arrays import Float32Array
 from feature_store.embedding import UserEmbedding
-from feature_store.events import History
+from feature_store.met import MetItems
 from serving.errors import Fault, RequestRefused
 
 PrivacyTier: TypeAlias = Literal["edge-cell", "ephemeral", "anonymous"]
@@ -58,10 +58,10 @@ class RecommendationRequest:
 
 
 class Person(NamedTuple):
-    """What the local stores hold of one person.
+    """What the local stores hold of one person, as far as a reply needs it.
 
     embedding: the one for the checkpoint that answers, where there is one; it may be out of date.
     """
 
-    history: History
+    met: MetItems
     embedding: UserEmbedding | None

@@ -8,6 +8,7 @@ import pytest
 
 from feature_store.embedding import UserEmbedding
 from feature_store.events import Event, History
+from feature_store.met import MetItems
 from feature_store.stores import LocalStores, UserEmbeddingStore
 
 
@@ -74,6 +75,20 @@ class EventStoreContract:
         event = Event("e1", "ada", "heat", "view", 10**10, -(2**90))
         await stores.events.put([event])
         assert (await stores.events.get("ada")).events == (event,)
+
+    async def test_the_items_met_are_those_of_the_history_each_once_by_code_point(self, stores: LocalStores) -> None:
+        met = ["heat", "b", "\U0001f702", "\uffee", "Z", "heat", "b\0", "b"]
+        await stores.events.put([an_event(f"e{n}", item_id=item, timestamp=9.0 - n) for n, item in enumerate(met)])
+        await stores.events.put([an_event(user_id="bob", item_id="bob's own")])
+        found = await stores.events.met("ada")
+        assert found.item_ids == ("Z", "b", "b\0", "heat", "\uffee", "\U0001f702")
+        assert found.watermark == (await stores.events.get("ada")).watermark
+
+    async def test_who_is_not_known_or_deleted_has_met_nothing(self, stores: LocalStores) -> None:
+        await stores.events.put([an_event(user_id="ada")])
+        assert await stores.events.met("bob") == MetItems((), 0)
+        await stores.events.delete("ada")
+        assert await stores.events.met("ada") == MetItems((), 0)
 
     async def test_trying_to_write_leaves_nothing_behind(self, stores: LocalStores) -> None:
         await stores.events.put([an_event()])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from feature_store.embedding import UserEmbedding
 from feature_store.events import Event
+from feature_store.met import MetItems
 from feature_store.stores import LocalStores
 
 _USERS = st.sampled_from(["ada", "bob", "c\0d"])
@@ -74,6 +75,8 @@ async def replay(stores: LocalStores, steps: Sequence[Step]) -> list[object]:
             seen = marks.setdefault(user_id, [0])
             if history.watermark not in seen:
                 seen.append(history.watermark)
+            met = await stores.events.met(user_id)
+            assert met == MetItems(tuple(sorted(set(history.item_ids))), history.watermark)
             said.append((history.events, seen.index(history.watermark), await stores.events.export(user_id)))
             said.extend([await stores.embeddings.get(user_id, checkpoint) for checkpoint in ("r0001-aa", "r0002-bb")])
             said.append(await stores.embeddings.export(user_id))

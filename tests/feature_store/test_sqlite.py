@@ -17,7 +17,8 @@ from hypothesis import given, settings
 
 from feature_store.errors import CorruptStore, StoreError, StoreUnavailable
 from feature_store.memory import open_memory
-from feature_store.sqlite import SQLiteEventStore, open_sqlite
+from feature_store.met import MetItems
+from feature_store.sqlite import _MET, SQLiteEventStore, open_sqlite
 from feature_store.stores import LocalStores
 from tests.feature_store.store_contract import (
     EventStoreContract,
@@ -75,6 +76,45 @@ async def test_a_watermark_does_not_come_back_after_a_deletion_and_a_restart(tmp
     async with open_sqlite(tmp_path / "hearth.sqlite") as stores:
         await stores.events.put([an_event("e1"), an_event("e2")])
         assert (await stores.events.get("ada")).watermark > before
+
+
+def test_the_items_met_are_read_from_an_index_alone(tmp_path: Path) -> None:
+    """Read through the events themselves, one very long history would hold up everybody's."""
+
+    async def make() -> None:
+        async with open_sqlite(tmp_path / "hearth.sqlite") as stores:
+            await stores.events.put([an_event()])
+
+    asyncio.run(make())
+    with closing(sqlite3.connect(tmp_path / "hearth.sqlite")) as connection:
+        [plan] = connection.execute(f"EXPLAIN QUERY PLAN {_MET}", ("ada",)).fetchall()
+    assert plan[-1] == "SEARCH events USING COVERING INDEX events_met (user_id=?)"  # and no sorting besides
+
+
+async def test_a_file_of_version_1_is_brought_to_this_one_with_all_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "hearth.sqlite"
+    with closing(sqlite3.connect(path)) as first:
+        first.executescript(VERSION_1)
+    for _ in range(2):
+        async with open_sqlite(path) as stores:
+            assert [event.item_id for event in (await stores.events.get("ada")).events] == ["heat", "casino"]
+            assert await stores.events.met("ada") == MetItems(("casino", "heat"), 2)
+            assert await stores.embeddings.get("ada", "r0001-aa") == an_embedding(1.0, watermark=2)
+    async with open_sqlite(tmp_path / "new.sqlite"):
+        pass
+    assert tables_in(path) == tables_in(tmp_path / "new.sqlite")
+
+
+async def test_many_bring_one_file_of_version_1_to_this_one_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "hearth.sqlite"
+    with closing(sqlite3.connect(path)) as first:
+        first.executescript(VERSION_1)
+
+    async def met() -> MetItems:
+        async with open_sqlite(path) as stores:
+            return await stores.events.met("ada")
+
+    assert await asyncio.gather(*(met() for _ in range(4))) == [MetItems(("casino", "heat"), 2)] * 4
 
 
 async def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
@@ -255,7 +295,7 @@ class TestFile:
             pass
         with closing(sqlite3.connect(path)) as later:
             later.execute("PRAGMA user_version = 7")
-        with pytest.raises(StoreError, match=r"hearth\.sqlite has version 7 .*; this Hearth knows 1"):
+        with pytest.raises(StoreError, match=r"hearth\.sqlite has version 7 .*; this Hearth knows 2"):
             async with open_sqlite(path):
                 pass
 
@@ -292,6 +332,38 @@ class TestFile:
             await put_and_fail(tmp_path / "hearth.sqlite")
         async with open_sqlite(tmp_path / "hearth.sqlite") as stores:
             assert [event.event_id for event in (await stores.events.get("ada")).events] == ["e1"]
+
+
+# A file as the first Hearth made it.
+VERSION_1 = """
+    PRAGMA journal_mode = WAL;
+    PRAGMA application_id = 0x48525448;
+    PRAGMA user_version = 1;
+    CREATE TABLE events (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT, user_id TEXT NOT NULL, event_id TEXT NOT NULL,
+        item_id TEXT NOT NULL, event TEXT NOT NULL, timestamp REAL NOT NULL, value REAL, UNIQUE (user_id, event_id)
+    );
+    CREATE TABLE user_embeddings (
+        user_id TEXT NOT NULL, checkpoint_id TEXT NOT NULL, watermark INTEGER NOT NULL, dim INTEGER NOT NULL,
+        vector BLOB NOT NULL CHECK (length(vector) = 4 * dim), PRIMARY KEY (user_id, checkpoint_id)
+    ) WITHOUT ROWID;
+    CREATE TABLE unfinished_erasure (once INTEGER PRIMARY KEY CHECK (once = 1));
+    INSERT INTO events VALUES (1, 'ada', 'e1', 'heat', 'view', 1.0, NULL), (2, 'ada', 'e2', 'casino', 'view', 2.0, 4.5);
+    INSERT INTO user_embeddings VALUES ('ada', 'r0001-aa', 2, 1, x'0000803f');
+"""
+
+
+def tables_in(path: Path) -> tuple[object, ...]:
+    """The version, and the columns of each table and index."""
+    with closing(sqlite3.connect(path)) as connection:
+        version = connection.execute("PRAGMA user_version").fetchone()
+        names = sorted(name for (name,) in connection.execute("SELECT name FROM sqlite_schema"))
+        columns = [
+            connection.execute("SELECT * FROM pragma_table_xinfo(?)", (name,)).fetchall()
+            or connection.execute("SELECT * FROM pragma_index_xinfo(?)", (name,)).fetchall()
+            for name in names
+        ]
+    return version, names, columns
 
 
 async def put_and_fail(path: Path) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from feature_store.errors import StoreUnavailable
+from feature_store.errors import StoreError, StoreUnavailable
 from feature_store.sqlite_file import Schema, SQLiteFile, open_file
 
 pytestmark = pytest.mark.anyio
 
-NUMBERS = Schema(application_id=77, version=1, statements=["CREATE TABLE numbers (n INTEGER UNIQUE)"])
+NUMBERS = Schema(77, version=1, statements=["CREATE TABLE numbers (n INTEGER UNIQUE)"], migrations={})
 
 
 @pytest.fixture
@@ -70,6 +70,41 @@ async def test_a_mistake_of_ours_is_not_told_as_one_of_the_file(file: SQLiteFile
     with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
         await file.write(lambda connection: add(connection, 3, 3))
     assert await file.read(numbers_in) == []
+
+
+class TestMigration:
+    async def test_a_file_is_brought_through_each_version_in_turn(self, tmp_path: Path) -> None:
+        await make_and_add_one(tmp_path / "numbers.sqlite")
+        third = NUMBERS._replace(
+            version=3,
+            migrations={
+                1: ["ALTER TABLE numbers RENAME TO second"],
+                2: ["CREATE TABLE numbers (n INTEGER)", "INSERT INTO numbers SELECT n + 1 FROM second"],
+            },
+        )
+        for _ in range(2):  # the second time there is nothing to do
+            async with open_file(tmp_path / "numbers.sqlite", third, busy_seconds=0.05) as file:
+                assert await file.read(numbers_in) == [2]
+
+    async def test_a_migration_that_fails_half_way_leaves_the_file_as_it_was(self, tmp_path: Path) -> None:
+        await make_and_add_one(tmp_path / "numbers.sqlite")
+        failing = NUMBERS._replace(version=2, migrations={1: ["DELETE FROM numbers", "DROP TABLE no_such_table"]})
+        with pytest.raises(StoreUnavailable, match="no such table"):
+            async with open_file(tmp_path / "numbers.sqlite", failing, busy_seconds=0.05):
+                pass
+        async with open_file(tmp_path / "numbers.sqlite", NUMBERS, busy_seconds=0.05) as file:
+            assert await file.read(numbers_in) == [1]
+
+    async def test_a_file_of_an_earlier_version_that_nothing_leads_on_from_is_refused(self, tmp_path: Path) -> None:
+        await make_and_add_one(tmp_path / "numbers.sqlite")
+        with pytest.raises(StoreError, match="has version 1 of the store's tables; this Hearth knows 2"):
+            async with open_file(tmp_path / "numbers.sqlite", NUMBERS._replace(version=2), busy_seconds=0.05):
+                pass
+
+
+async def make_and_add_one(path: Path) -> None:
+    async with open_file(path, NUMBERS, busy_seconds=0.05) as file:
+        await file.write(lambda connection: add(connection, 1))
 
 
 class TestPlace:

@@ -9,8 +9,9 @@ import pytest
 
 from feature_store.embedding import UserEmbedding
 from feature_store.errors import CorruptStore, StoreUnavailable
-from feature_store.events import Event, History
+from feature_store.events import Event
 from feature_store.memory import InMemoryEventStore, InMemoryUserEmbeddingStore
+from feature_store.met import MetItems
 from feature_store.sqlite import open_sqlite
 from feature_store.stores import LocalStores
 from serving.model import ServingModel, build_model
@@ -50,7 +51,7 @@ class FailingEvents(InMemoryEventStore):
         super().__init__()
         self.failure = failure
 
-    async def get(self, user_id: str) -> History:
+    async def met(self, user_id: str) -> MetItems:
         if self.failure is None:
             await asyncio.sleep(3600.0)
             raise TimeoutError
@@ -92,10 +93,10 @@ async def test_of_two_posts_at_once_the_slower_does_not_leave_an_old_embedding(m
     embeddings.gate.set()
     await asyncio.gather(first, second)
 
-    history, embedding = await people.read("anna", model)
-    assert history.item_ids == ("item-1", "item-2")
+    met, embedding = await people.read("anna", model)
+    assert met.item_ids == ("item-1", "item-2")
     assert embedding is not None
-    assert embedding.watermark == history.watermark
+    assert embedding.watermark == met.watermark
     assert embedding.vector == pytest.approx(folded_in(CONTENT, ["item-1", "item-2"]), abs=1e-5)
 
 
@@ -111,11 +112,11 @@ async def test_many_posts_at_once_for_one_person_end_in_the_embedding_of_them_al
             assert await people.fold_in(["anna"], model) == 0
 
         await asyncio.gather(*(post(number) for number in range(20)))
-        history, embedding = await people.read("anna", model)
+        met, embedding = await people.read("anna", model)
 
-    assert len(history.events) == 20
+    assert len(met.item_ids) == 20
     assert embedding is not None
-    assert embedding.watermark == history.watermark
+    assert embedding.watermark == met.watermark
     assert embedding.vector == pytest.approx(folded_in(CONTENT, [f"item-{n}" for n in range(20)]), abs=1e-5)
 
 
@@ -170,5 +171,5 @@ async def test_a_person_without_events_has_no_embedding_to_read(model: ServingMo
     await stores.embeddings.put("gone", UserEmbedding(np.ones(8, dtype=np.float32), model.model_id, 3))
     people = People(stores, timeout_seconds=1.0)
 
-    assert await people.read("gone", model) == (History(), None)
+    assert await people.read("gone", model) == (MetItems(), None)
     assert await people.answers()

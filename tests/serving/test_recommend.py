@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from feature_store.embedding import UserEmbedding
-from feature_store.events import Event, History
+from feature_store.met import MetItems
 from serving.errors import OtherCheckpoint, RequestRefused
 from serving.model import ServingModel, build_model
 from serving.recommend import RankedList, recommend
@@ -21,8 +21,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ServingModel:
     return build_model(publisher.registry.load(publisher.publish(CONTENT)))
 
 
-def history(*item_ids: str, watermark: int = 7) -> History:
-    return History(tuple(Event(item_id, "anna", item_id, "view", 0.0) for item_id in item_ids), watermark)
+def met(*item_ids: str, watermark: int = 7) -> MetItems:
+    return MetItems(tuple(sorted(item_ids)), watermark)
 
 
 def ids(ranked: RankedList) -> list[str]:
@@ -34,7 +34,7 @@ def names(expected: list[tuple[str, float]]) -> list[str]:
 
 
 def test_a_stored_embedding_of_this_checkpoint_and_history_is_used_as_it_is(model: ServingModel) -> None:
-    person = Person(history("item-2"), UserEmbedding(ELSEWHERE, model.model_id, 7))
+    person = Person(met("item-2"), UserEmbedding(ELSEWHERE, model.model_id, 7))
 
     ranked = recommend(RecommendationRequest(10, "anna"), person, model)
 
@@ -47,13 +47,13 @@ def test_a_stored_embedding_of_anything_else_is_folded_in_again(
 ) -> None:
     embedding = UserEmbedding(ELSEWHERE, stored[0] or model.model_id, stored[1])
 
-    ranked = recommend(RecommendationRequest(10, "anna"), Person(history("item-2"), embedding), model)
+    ranked = recommend(RecommendationRequest(10, "anna"), Person(met("item-2"), embedding), model)
 
     assert ids(ranked) == names(personal(CONTENT, ["item-2"]))
 
 
 def test_a_session_is_folded_in_with_the_history_and_not_added_to_its_embedding(model: ServingModel) -> None:
-    person = Person(history("item-2"), UserEmbedding(ELSEWHERE, model.model_id, 7))
+    person = Person(met("item-2"), UserEmbedding(ELSEWHERE, model.model_id, 7))
 
     ranked = recommend(RecommendationRequest(10, "anna", session_item_ids=("item-5",)), person, model)
 
@@ -61,7 +61,7 @@ def test_a_session_is_folded_in_with_the_history_and_not_added_to_its_embedding(
 
 
 def test_an_empty_session_leaves_the_stored_embedding_in_use(model: ServingModel) -> None:
-    person = Person(history("item-2"), UserEmbedding(ELSEWHERE, model.model_id, 7))
+    person = Person(met("item-2"), UserEmbedding(ELSEWHERE, model.model_id, 7))
 
     ranked = recommend(RecommendationRequest(10, "anna", session_item_ids=()), person, model)
 
@@ -69,7 +69,7 @@ def test_an_empty_session_leaves_the_stored_embedding_in_use(model: ServingModel
 
 
 def test_items_of_the_history_that_the_checkpoint_does_not_know_leave_the_others_in_use(model: ServingModel) -> None:
-    ranked = recommend(RecommendationRequest(10, "anna"), Person(history("item-2", "brand-new"), None), model)
+    ranked = recommend(RecommendationRequest(10, "anna"), Person(met("item-2", "brand-new"), None), model)
 
     assert ids(ranked) == names(personal(CONTENT, ["item-2"]))
     assert (ranked.degraded, ranked.unknown_items) == ((), 0)
