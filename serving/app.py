@@ -34,4 +34,4 @@ def create_app(config: ServingConfig, live: LiveModel, stores: LocalStores, metr
     """All of it, from the request's id to the reply. The caller opens and closes the stores and runs the watch."""
     people = People(stores, config.store_timeout_seconds)
     api = create_api(Parts(config, live, people, metrics))
-    return observed(api, metrics, frozenset(config.placements), config.max_body_bytes)
+    return observed(api, metrics, frozenset(config.placements), config.max_body_bytes, config.body_seconds)

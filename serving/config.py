@@ -47,6 +47,19 @@ class ServingConfig(BaseModel):
         default=1.0, gt=0, allow_inf_nan=False, description="between two looks at what is promoted"
     )
     drain_seconds: int = Field(default=20, ge=1, description="how long requests may take to finish when told to stop")
+    max_connections: int = Field(
+        default=1000, ge=1, description="more are closed at once; never more than the process may open files, less 64"
+    )
+    header_seconds: float = Field(
+        default=10.0, gt=0, allow_inf_nan=False, description="for the head of a request, from its first byte"
+    )
+    body_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="for the body of a request; and for a client to take a reply",
+    )
+    keep_alive_seconds: int = Field(default=5, ge=1, description="how long a connection may be idle between requests")
     max_k: int = Field(default=100, ge=1, description="most items in one reply")
     max_ids: int = Field(default=1000, ge=1, description="most session events, and most exclusions, in one request")
     max_events: int = Field(default=1000, ge=1, description="most events in one batch")

@@ -1,5 +1,6 @@
 """Around every request: its id, the limit of its body, one line of log and its metrics. Pure ASGI."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Collection
@@ -9,13 +10,18 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.metrics import Metrics
+from serving.problems import stopping
 from serving.trace import request_id
 
 _LOG = logging.getLogger("serving.requests")
 
 
-def observed(app: ASGIApp, metrics: Metrics, placements: Collection[str], max_body_bytes: int) -> ASGIApp:
+def observed(
+    app: ASGIApp, metrics: Metrics, placements: Collection[str], max_body_bytes: int, body_seconds: float
+) -> ASGIApp:
     """The app, observed.
+
+    A request that is cancelled, which only the end of the server does, is answered by 503.
 
     What is logged and counted is the template of the route and the name of a configured placement: an address as it
     was sent, a query string or a body may hold what belongs to a person.
@@ -27,17 +33,21 @@ def observed(app: ASGIApp, metrics: Metrics, placements: Collection[str], max_bo
             return
         started = time.perf_counter()
         identifier = request_id(scope["headers"])
-        status = 500  # unless a reply begins
+        status, begun = 500, False  # unless a reply begins
 
         async def send_named(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 message["headers"] = [*message["headers"], (b"x-request-id", identifier.encode())]
             await send(message)
 
         try:
-            await app(scope, _limited(receive, scope, max_body_bytes), send_named)
+            await app(scope, _limited(receive, scope, max_body_bytes, body_seconds), send_named)
+        except asyncio.CancelledError:
+            # Not raised on: this is the whole of the task, and below us it would be logged as a fault of the app.
+            if not begun:
+                await stopping()(scope, receive, send_named)
         finally:
             seconds = time.perf_counter() - started
             route = _template(scope)
@@ -56,16 +66,27 @@ def _template(scope: Scope) -> str:
     return route.path if isinstance(route, Route) else "unknown"
 
 
-def _limited(receive: Receive, scope: Scope, max_body_bytes: int) -> Receive:
-    """Receive a body up to the limit; raise what becomes a 413 as soon as it is announced or found to be larger."""
+def _limited(receive: Receive, scope: Scope, max_body_bytes: int, body_seconds: float) -> Receive:
+    """Receive a body within the limits; raise what becomes a 413 as soon as it is announced or found to be larger.
+
+    A body that is not whole in time becomes a 408. Its connection is closed: what still comes is no next request.
+    """
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    received = 0
+    received, whole = 0, False
+    deadline: float | None = None
 
     async def receive_limited() -> Message:
-        nonlocal received
+        nonlocal received, whole, deadline
         if int(length) > max_body_bytes:  # the server below us refuses a length that is no number
             raise HTTPException(413)
-        message = await receive()
+        if deadline is None:
+            deadline = asyncio.get_running_loop().time() + body_seconds
+        try:
+            async with asyncio.timeout_at(None if whole else deadline):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, headers={"connection": "close"}) from None
+        whole = not message.get("more_body", False)
         received += len(message.get("body", b""))
         if received > max_body_bytes:
             raise HTTPException(413)

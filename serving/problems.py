@@ -21,9 +21,11 @@ _FRAMEWORK = {
     400: ("malformed-body", "The body is not JSON in UTF-8."),
     404: ("unknown-route", "There is nothing at this address."),
     405: ("method-not-allowed", "This address does not take that method; the Allow header names those it takes."),
+    408: ("body-too-slow", "The body did not come in time."),
     413: ("body-too-large", "The body is larger than this server takes."),
     415: ("unsupported-media-type", "A body is sent as application/json."),
 }
+_CLOSE = {"connection": "close"}
 _RETRY = {"retry-after": "1"}  # seconds; what is missing is looked for again at least as often
 
 
@@ -80,6 +82,17 @@ def unready(checks: Mapping[str, object]) -> Problem:
     """A server that cannot answer yet."""
     detail = "No checkpoint has been promoted that could be loaded."
     return Problem("not-ready", 503, detail, extensions={"checks": checks}, headers=_RETRY)
+
+
+def below_interface() -> Response:
+    """The reply to what is no HTTP request, and so has no route."""
+    return respond(Problem("malformed-request", 400, "What was sent is not an HTTP/1.1 request."))
+
+
+def stopping() -> Response:
+    """The reply to a request that was not answered before the server had to stop."""
+    detail = "The server stops, and has not answered; the request may be sent again, events too."
+    return respond(Problem("stopping", 503, detail, headers=_RETRY | _CLOSE))
 
 
 def install(app: FastAPI) -> None:

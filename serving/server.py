@@ -18,6 +18,7 @@ from feature_store.sqlite import open_sqlite
 from feature_store.stores import LocalStores
 from serving.app import create_app
 from serving.config import ServingConfig
+from serving.connections import ACCEPTED_AT_ONCE, limits_of, protocol
 from serving.live import LiveModel
 from serving.logs import log_to_stderr
 from serving.metrics import create_metrics
@@ -86,7 +87,9 @@ async def _listen(
         log_config=None,
         access_log=False,
         server_header=False,
-        backlog=_WAITING_CONNECTIONS,
+        http=protocol(limits_of(config)),
+        backlog=ACCEPTED_AT_ONCE,
+        timeout_keep_alive=config.keep_alive_seconds,
         timeout_graceful_shutdown=config.drain_seconds,
     )
     host, port = bound.getsockname()[:2]
@@ -114,6 +117,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for bound in sockets or ():
+            bound.listen(_WAITING_CONNECTIONS)  # again: to asyncio, the backlog is also how many it accepts at once
         _LOG.info("listening", extra={"fields": {"address": self._address}})
         if self._listening is not None:
             self._listening(self._address)

@@ -100,15 +100,19 @@ def started(config: ServingConfig, folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def running(config: ServingConfig, folder: Path) -> Iterator[Server]:
-    """A server that listens, and is gone afterwards whatever happens."""
+def running(config: ServingConfig, folder: Path, open_files: int | None = None) -> Iterator[Server]:
+    """A server that listens, and is gone afterwards whatever happens.
+
+    open_files: how many it may have open; None: as many as this process.
+    """
+    limited = () if open_files is None else ("sh", "-c", f'ulimit -n {open_files}; exec "$@"', "sh")
     file = folder / "serving.json"
     file.write_text(config.model_dump_json())
     log = folder / "serving.log"
     with (
         log.open("wb") as written,
         subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "serving", str(file)],
+            [*limited, sys.executable, "-W", "error", "-m", "serving", str(file)],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=written,

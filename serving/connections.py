@@ -1,0 +1,157 @@
+"""What a client may hold of the server: how many connections there are, and how long each may keep us waiting.
+
+uvicorn, which reads and writes HTTP here, has a limit for idle connections alone.
+"""
+
+import asyncio
+import logging
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from serving.config import ServingConfig
+from serving.problems import below_interface
+from serving.trace import request_id
+
+_LOG = logging.getLogger("serving.connections")
+_OWN_FILES = 64  # that are no connection: log, database, checkpoints, and connections about to be refused
+_GRACE_SECONDS = 2.0  # that a request which is still coming has once the server is told to stop
+
+# asyncio accepts so many at a stretch before we see the first, and each is an open file; a refused one is closed
+# three turns of the event loop later. Four times this stays below the files kept back.
+ACCEPTED_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many connections, and how long each may keep us waiting.
+
+    connections: at most; one more is closed at once.
+    header_seconds: from the first byte of a head, or from the beginning of the connection, to the head's end.
+    body_seconds: for the rest of a body whose reply has gone, and for a client to take a reply.
+    """
+
+    connections: int
+    header_seconds: float
+    body_seconds: float
+
+
+def limits_of(config: ServingConfig) -> Limits:
+    """The configured limits, the connections no more than what the process may open, so that accepting never fails."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    connections = config.max_connections
+    if most != resource.RLIM_INFINITY and connections > most - _OWN_FILES:
+        connections = max(1, most - _OWN_FILES)
+        fields = {"max_connections": config.max_connections, "open_files": most, "allowed": connections}
+        _LOG.warning("fewer connections than configured: the process may not open more", extra={"fields": fields})
+    return Limits(connections, config.header_seconds, config.body_seconds)
+
+
+def protocol(limits: Limits) -> type[H11Protocol]:
+    """Uvicorn's protocol of one connection, within the limits."""
+    return type("_Limited", (_Connection,), {"limits": limits})
+
+
+class _Connection(H11Protocol):
+    """One connection. At most one deadline runs for what the client sends, and one for what it takes."""
+
+    limits: ClassVar[Limits]
+    _sending: asyncio.TimerHandle | None = None
+    _sending_what: str = ""
+    _taking: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn: a transport that is a socket's
+        if len(self.connections) >= self.limits.connections:
+            self.transport = transport  # connection_lost wants it
+            transport.abort()
+            return
+        super().connection_made(transport)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._expect("", 0.0, self._give_up)
+        self._taken()
+        # uvicorn leaves its timer of idle connections running where the connection broke.
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._watch()
+
+    def shutdown(self) -> None:
+        """The server stops: what has come whole is answered, what is still coming has a moment, the rest is closed."""
+        super().shutdown()
+        if not self.transport.is_closing() and self.conn.their_state is h11.SEND_BODY:
+            self._expect("stop", _GRACE_SECONDS, self.transport.abort)
+        self._watch()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._take()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._taken()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 # uvicorn gives it; a problem has words of its own
+        """Refuse what is no HTTP by a problem, where a reply can still begin; then close."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            reply = below_interface()
+            headers = [*self.server_state.default_headers, *reply.raw_headers]
+            headers += [(b"x-request-id", request_id([]).encode()), (b"connection", b"close")]
+            parts = (
+                h11.Response(status_code=reply.status_code, headers=headers, reason=b"Bad Request"),
+                h11.Data(data=bytes(reply.body)),
+                h11.EndOfMessage(),
+            )
+            for part in parts:
+                self.transport.write(self.conn.send(part) or b"")
+        self.transport.close()
+
+    def _watch(self) -> None:
+        """Let the deadline run that fits to what the client sends now."""
+        if self.transport.is_closing():
+            self._expect("", 0.0, self._give_up)
+            self._take()  # closing waits for the client to take what was written
+        elif self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
+            self._expect("head", self.limits.header_seconds, self._give_up)
+        elif self.conn.their_state is h11.SEND_BODY and self.cycle.response_complete:
+            self._expect("rest of a body", self.limits.body_seconds, self._give_up)
+        elif self._sending_what != "stop" or self.conn.their_state is not h11.SEND_BODY:
+            self._expect("", 0.0, self._give_up)  # the app waits for a body by itself: it can say 408
+
+    def _expect(self, what: str, seconds: float, otherwise: Callable[[], None]) -> None:
+        """Begin a deadline, unless the same is running; the empty name ends it."""
+        if what == self._sending_what:
+            return
+        if self._sending is not None:
+            self._sending.cancel()
+        self._sending = self.loop.call_later(seconds, otherwise) if what else None
+        self._sending_what = what
+
+    def _give_up(self) -> None:
+        self.transport.close()
+        self._watch()
+
+    def _take(self) -> None:
+        if self._taking is None:
+            self._taking = self.loop.call_later(self.limits.body_seconds, self.transport.abort)
+
+    def _taken(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
