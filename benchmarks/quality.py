@@ -15,7 +15,8 @@ from training.cohort import population
 from training.evaluation import Quality
 from training.item_features import ItemFeatures
 from training.item_tower import ItemTower
-from training.run import TrainingRun, TrainingSettings, prepare
+from training.run import TrainingRun, prepare
+from training.settings import TrainingSettings
 from training.split import Split
 
 MILESTONES = (10, 20)

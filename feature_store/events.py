@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from feature_store.errors import BadInput
 
+LATEST_TIMESTAMP = 1e11  # the year 5138; what is later was meant as milliseconds
 LONGEST_ID = 256  # characters; an id is a key in stores and logs of size, not a document
 
 
@@ -36,8 +37,8 @@ class Event:
                 raise BadInput(
                     f"{name} of an event is text that UTF-8 can write; got half of a surrogate pair"
                 ) from None
-        if not math.isfinite(self.timestamp) or self.timestamp < 0:
-            raise BadInput(f"timestamp of an event is seconds since 1970; got {self.timestamp}")
+        if not 0 <= self.timestamp < LATEST_TIMESTAMP:
+            raise BadInput(f"timestamp of an event is seconds (not milliseconds) since 1970; got {self.timestamp}")
         if self.value is not None and not math.isfinite(self.value):
             raise BadInput(f"value of an event is a finite number; got {self.value}")
 

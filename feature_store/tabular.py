@@ -33,7 +33,7 @@ class Table:
     def position(self, column: str) -> int:
         """Which field of a row the column is; raises `MalformedLine` where the header does not name it."""
         if column not in self.columns:
-            found = ", ".join(self.columns)
+            found = ", ".join(map(shown, self.columns))
             raise MalformedLine(self.path, 1, f"the header has no column {column!r}; its columns are: {found}")
         return self.columns.index(column)
 
@@ -118,7 +118,8 @@ def _rows(path: Path, lines: Iterator[str]) -> Iterator[Row]:
         for fields in reader:
             if quotes.seen % 2:
                 raise MalformedLine(path, line, "its quotes do not pair up")
-            yield line, fields
+            if fields:  # a blank line, such as editors leave at the end, holds nothing that could be lost
+                yield line, fields
             line = reader.line_num + 1  # line_num counts what has been read: a record may span lines
     except csv.Error as error:
         raise MalformedLine(path, line, f"is not CSV: {error}") from error
@@ -129,3 +130,8 @@ def _of_width(path: Path, rows: Iterator[Row], width: int) -> Iterator[Row]:
         if len(row[1]) != width:
             raise MalformedLine(path, row[0], f"has {len(row[1])} fields; the header names {width} columns")
         yield row
+
+
+def shown(text: str, most: int = 60) -> str:
+    """A field as a message may hold it: quoted, nothing that a terminal would act on, and not too long."""
+    return repr(text) if len(text) <= most else f"{text[:most]!r}... ({len(text):,} characters)"

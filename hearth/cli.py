@@ -4,7 +4,9 @@ Commands import what they need when they run: `hearth serve` starts without Tens
 anything.
 """
 
+import importlib.metadata
 import sys
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -13,11 +15,18 @@ from feature_store.errors import HearthError
 from hearth.commands import bench, data, demo, evaluate, keys, models, serve, train
 
 app = typer.Typer(
-    help="Recommendations that stay by the hearth.\n\nExample: `hearth demo`",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as Typer calls it
+    if wanted:
+        print(importlib.metadata.version("hearth-recommender"))  # noqa: T201 - what a program reads
+        raise typer.Exit
+
+
 app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
@@ -28,6 +37,18 @@ app.command("serve")(serve.serve)
 app.add_typer(bench.app, name="bench")
 
 
+@app.callback()
+def hearth(
+    version: Annotated[  # noqa: FBT002 - an option is never positional
+        bool, typer.Option("--version", help="Print the version and end.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Recommendations that stay by the hearth.
+
+    Example: `hearth demo`
+    """
+
+
 def main() -> None:
     """Run a command; what is wrong with the input is said in a line, without a traceback, and the status is 1."""
     try:
@@ -35,10 +56,20 @@ def main() -> None:
     except ValidationError as error:
         for fault in error.errors():
             name = ".".join(map(str, fault["loc"])) or error.title
-            print(f"error: {name}: {fault['msg']} (got {fault['input']!r})", file=sys.stderr)  # noqa: T201 - as below
+            _say(f"{name}: {fault['msg']} (got {fault['input']!r})")
         sys.exit(1)
-    except (HearthError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - an error is text, and not for Rich to lay out
+    except HearthError as error:
+        _say(str(error))
+        sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _say(f"{where}{error.strerror or error}")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _say(message: str) -> None:
+    """An error on stderr; characters that a terminal would act on are written out."""
+    safe = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in message)
+    print(f"error: {safe}", file=sys.stderr)  # noqa: T201 - text, and not for Rich to lay out

@@ -77,4 +77,7 @@ def item_features(vocabulary: ItemVocabulary, catalogue: Catalogue | None) -> It
 
 
 def _beside(folder: Path, name: str) -> Path | None:
-    return next((file for file in (folder / f"{name}.csv.gz", folder / f"{name}.csv") if file.exists()), None)
+    found = [file for file in (folder / f"{name}.csv.gz", folder / f"{name}.csv") if file.exists()]
+    if len(found) > 1:
+        raise BadInput(f"{folder} has both {found[0].name} and {found[1].name}; which is meant? Name the file itself")
+    return found[0] if found else None

@@ -1,6 +1,7 @@
 """What people see: results on stdout, progress and errors on stderr."""
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -8,8 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-OUT = Console(markup=False)  # titles and paths may hold [brackets]
-ERR = Console(stderr=True, markup=False)
+_WIDTH_OF_A_FILE = 120  # columns for tables where nobody's terminal says how many there are
+
+# No markup: titles and paths may hold [brackets].
+OUT = Console(markup=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+ERR = Console(markup=False, width=None if sys.stderr.isatty() else _WIDTH_OF_A_FILE, stderr=True)
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -21,6 +21,8 @@ from training.server_state import ServerState, load_state, save_state
 class Outcome:
     """What a session came to.
 
+    state: what was published: the state that validated best, or the last where nothing was validated.
+    rounds: rounds done.
     resumed_at: rounds that an earlier session had done.
     reports: of the rounds of this session.
     converged: whether training stopped by itself, and not at its round limit.
@@ -28,6 +30,7 @@ class Outcome:
 
     manifest: CheckpointManifest
     state: ServerState
+    rounds: int
     resumed_at: int
     reports: tuple[RoundReport, ...]
     converged: bool
@@ -42,7 +45,8 @@ class Outcome:
         uplink = self.reports[-1].uplink_bytes_per_client if self.reports else None
         return {
             "checkpoint_id": self.manifest.checkpoint_id,
-            "rounds": self.state.round_number,
+            "rounds": self.rounds,
+            "published_round": self.state.round_number,
             "resumed_at": self.resumed_at,
             "converged": self.converged,
             "training_seconds": self.seconds,
@@ -54,9 +58,10 @@ class Outcome:
         """For a person."""
         resumed = f", going on from round {self.resumed_at}" if self.resumed_at else ""
         ended = "converged" if self.converged else "reached its limit"
+        best = f", of round {self.state.round_number}, which validated best" if self.state.best else ""
         return (
-            f"Training {ended} after {self.state.round_number} rounds in {self.seconds:.1f} s{resumed}.\n"
-            f"Published checkpoint {self.manifest.checkpoint_id}."
+            f"Training {ended} after {self.rounds} rounds in {self.seconds:.1f} s{resumed}.\n"
+            f"Published checkpoint {self.manifest.checkpoint_id}{best}."
         )
 
 
@@ -69,7 +74,7 @@ def train_to_checkpoint(
     fresh: bool = False,
     show: Callable[[RoundReport], None],
 ) -> Outcome:
-    """Run the rounds that are left, then publish.
+    """Run the rounds that are left, then publish the state that validated best.
 
     The state is saved in the registry's folder after each round, and removed once the checkpoint is published. A
     session that is killed is gone on with by the next one, to the same numbers.
@@ -91,10 +96,11 @@ def train_to_checkpoint(
             save_state(file, state, identity)
             reports.append(report)
             show(report)
-        manifest = registry.publish(run.draft(state, vertical), key)
+        chosen = state.chosen()
+        manifest = registry.publish(run.draft(chosen, vertical), key)
         file.unlink(missing_ok=True)
     converged = has_converged(state.validation, run.settings.patience)
-    return Outcome(manifest, state, resumed_at, tuple(reports), converged)
+    return Outcome(manifest, chosen, state.round_number, resumed_at, tuple(reports), converged)
 
 
 @contextmanager

@@ -8,11 +8,15 @@ from feature_store.errors import BadInput
 from feature_store.registry import Registry
 from feature_store.signing import PublicKey, SigningKey, TrustedKeys
 from hearth import environment
+from hearth.terminal import ERR
 
 
 def own_key(file: Path | None = None) -> SigningKey:
     """The user's signing key; made, with its public half beside it, when it is first needed."""
-    file = file or environment.signing_key_file()
+    if file is None:
+        file = environment.signing_key_file()
+        if not file.exists():  # in a place that the user has not named
+            ERR.print(f"making your signing key: {file}", soft_wrap=True)
     key = SigningKey.load_or_create(file)
     public, pem = public_file(file), key.public.pem()
     if not public.exists() or public.read_bytes() != pem:

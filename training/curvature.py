@@ -11,9 +11,9 @@ exactly, where one place may see everybody's data.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from feature_store.arrays import Float32Array
 from feature_store.fold_in import FoldInSettings
@@ -23,21 +23,9 @@ from training.client_update import ClientUpdate
 from training.item_tower import ID_EMBEDDING, ItemTower, Parameters
 from training.server_optimizer import ServerOptimizer
 from training.server_state import ServerState
+from training.settings import CurvatureSettings
 
 MEANS = ("user_gram", "item_share", "item_counts")
-
-
-class CurvatureSettings(BaseModel):
-    """How large the steps are."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    learning_rate: float = Field(default=0.7, gt=0, le=2, description="η_0; 1 is a full Newton step")
-    decay_rounds: float = Field(default=5.0, gt=0, description="τ in η_t = η_0 / (1 + t/τ)")
-    momentum: float = Field(default=0.8, ge=0, lt=1, description="share of the old running means that is kept")
-    feature_learning_rate: float = Field(
-        default=0.01, gt=0, description="Adam's, for the tower beside its id embedding"
-    )
 
 
 def curvature(tower: ItemTower, fold_in: FoldInSettings, clients: int, settings: CurvatureSettings) -> ServerOptimizer:
@@ -92,7 +80,7 @@ def curvature(tower: ItemTower, fold_in: FoldInSettings, clients: int, settings:
                 )
                 parameters[name] = parameters[name] + delta
                 statistics |= {f"{name}/1": first, f"{name}/2": second}
-        return ServerState(state.round_number + 1, parameters, statistics, state.validation)
+        return replace(state, round_number=state.round_number + 1, parameters=parameters, statistics=statistics)
 
     return ServerOptimizer(init, apply)
 

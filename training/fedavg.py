@@ -1,9 +1,9 @@
 """The FedAvg server: the weighted mean of what the clients trained (McMahan et al. 2017, algorithm 1)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from feature_store.arrays import Float32Array
 from training.aggregation import scaled_to_population
@@ -11,16 +11,7 @@ from training.client_update import ClientUpdate
 from training.item_tower import ItemTower, Parameters
 from training.server_optimizer import ServerOptimizer
 from training.server_state import ServerState
-
-
-class FedAvgSettings(BaseModel):
-    """How far clients train, and how much of it the server takes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    local_epochs: int = Field(default=2, ge=1, description="E, gradient steps of a client")
-    client_learning_rate: float = Field(default=0.1, gt=0, description="α_i, of those steps")
-    server_learning_rate: float = Field(default=1.0, gt=0, description="α_g; 1 takes the clients' mean as it is")
+from training.settings import FedAvgSettings
 
 
 def fedavg(tower: ItemTower, clients: int, settings: FedAvgSettings) -> ServerOptimizer:
@@ -44,6 +35,6 @@ def fedavg(tower: ItemTower, clients: int, settings: FedAvgSettings) -> ServerOp
         share = np.float32(1 / (state.round_number + 1))
         before = state.statistics["item_counts"]
         statistics = {"item_counts": before + share * (counts - before)}
-        return ServerState(state.round_number + 1, parameters, statistics, state.validation)
+        return replace(state, round_number=state.round_number + 1, parameters=parameters, statistics=statistics)
 
     return ServerOptimizer(init, apply)

@@ -6,18 +6,14 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from feature_store.arrays import Float32Array, Int32Array
+from feature_store.arrays import Float32Array, Float64Array, Int32Array
 from feature_store.errors import BadInput, MalformedLine
-from feature_store.events import LONGEST_ID
-from feature_store.tabular import Table, open_table
+from feature_store.events import LATEST_TIMESTAMP, LONGEST_ID
+from feature_store.tabular import Table, open_table, shown
 from feature_store.vocabulary import ItemVocabulary
-
-Float64Array: TypeAlias = npt.NDArray[np.float64]
 
 _LARGEST_VALUE = float(np.finfo(np.float32).max)
 
@@ -83,7 +79,8 @@ def read_interactions(
     min_value: leave out the lines whose value is lower. A line without a value stays: a view has no stars.
 
     Raises:
-        BadInput: the file cannot be opened, or holds none of an event that is asked for.
+        BadInput: the file cannot be opened, holds none of an event that is asked for, or has no values to compare
+            with `min_value`.
         MalformedLine: a line is not what the format asks for.
     """
     wanted = None if events is None else frozenset(events)
@@ -94,7 +91,11 @@ def read_interactions(
     low_values = 0
     user_column, item_column, event_column = array("i"), array("i"), array("i")
     time_column, value_column = array("d"), array("f")
+    if min_value is not None and not math.isfinite(min_value):
+        raise BadInput(f"the least value to keep is a finite number; got {min_value}")
     with open_table(path, required=["user_id", "item_id", "event"]) as table:
+        if min_value is not None:
+            table.position("value")
         for user_id, item_id, event, timestamp, value in _parsed(table):
             if wanted is not None and event not in wanted:
                 other_events[event] += 1
@@ -138,13 +139,14 @@ def _parsed(table: Table) -> Iterator[tuple[str, str, str, float, float]]:
         timestamp = value = math.nan
         if time_at is not None and fields[time_at]:
             timestamp = _number(fields[time_at])
-            if not 0 <= timestamp < math.inf:
-                reason = f"timestamp is seconds since 1970, or empty; got {fields[time_at]!r}"
+            if not 0 <= timestamp < LATEST_TIMESTAMP:
+                reason = f"timestamp is seconds (not milliseconds) since 1970, or empty; got {shown(fields[time_at])}"
                 raise MalformedLine(table.path, line, reason)
         if value_at is not None and fields[value_at]:
             value = _number(fields[value_at])
             if not abs(value) <= _LARGEST_VALUE:
-                raise MalformedLine(table.path, line, f"value is a finite number, or empty; got {fields[value_at]!r}")
+                reason = f"value is a finite number, or empty; got {shown(fields[value_at])}"
+                raise MalformedLine(table.path, line, reason)
         yield user_id, item_id, event, timestamp, value
 
 

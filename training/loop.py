@@ -1,11 +1,12 @@
 """The loop: rounds of federated training as a pipeline of values, one report a round."""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
+from feature_store.arrays import Float32Array, Float64Array
 from feature_store.errors import Diverged
 from training.algorithm import Algorithm
 from training.cohort import population, sample_cohort
@@ -78,17 +79,14 @@ def run_rounds(
         started = time.perf_counter()
         members = sample_cohort(clients, cohort, seed, state.round_number)
         update = algorithm.client_update(algorithm.broadcast(state), [train[client] for client in members])
+        _require_finite({**update.sums, "loss": np.array(update.loss)}, "client updates", state.round_number + 1)
         state = algorithm.server.apply(state, update)
+        _require_finite(state.parameters, "parameters", state.round_number)
         seconds = time.perf_counter() - started
-        if not all(np.isfinite(array).all() for array in state.parameters.values()):
-            raise Diverged(
-                f"round {state.round_number} left parameters that are not finite (mean loss before it: "
-                f"{update.loss / update.clients:.3g}); try a lower learning rate or a higher regularization"
-            )
         metric = None
         if evaluate is not None:
             metric = evaluate(state)
-            state = replace(state, validation=(*state.validation, metric))
+            state = state.validated(metric)
         yield (
             state,
             RoundReport(
@@ -100,4 +98,12 @@ def run_rounds(
                 uplink_bytes_per_client=update.uplink_bytes,
                 converged=has_converged(state.validation, patience),
             ),
+        )
+
+
+def _require_finite(arrays: Mapping[str, Float32Array | Float64Array], what: str, round_number: int) -> None:
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise Diverged(
+            f"round {round_number} gave {what} that are not finite; try a lower learning rate, or weights of the loss "
+            f"nearer to the defaults"
         )

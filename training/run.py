@@ -3,13 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pydantic import Field
-
 from feature_store.arrays import Float32Array
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.errors import BadInput
 from feature_store.fold_in import FoldInSettings
-from training.algorithm import Algorithm, AlgorithmSettings, make_algorithm
+from training.algorithm import Algorithm, make_algorithm
 from training.cohort import population
 from training.evaluation import Quality, evaluate, fold_in_scorer
 from training.item_features import ItemFeatures
@@ -17,19 +15,8 @@ from training.item_tower import ItemTower
 from training.loop import RoundReport, run_rounds
 from training.publication import checkpoint_draft
 from training.server_state import Run, ServerState
+from training.settings import TrainingSettings
 from training.split import Split, digest
-
-
-class TrainingSettings(AlgorithmSettings):
-    """All that a run depends on besides its data."""
-
-    rounds: int = Field(default=40, ge=1, description="the most rounds")
-    cohort: int = Field(default=600, ge=1, description="clients a round")
-    seed: int = Field(default=7, ge=0)
-    patience: int = Field(default=8, ge=0, description="evaluations without gain before training stops; 0 never does")
-    validation_users: int = Field(
-        default=2000, ge=0, description="people validated on after each round; 0 is everybody"
-    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,12 +22,35 @@ class ServerState:
     parameters: the global parameters, by name; those of the item tower.
     statistics: what the server optimizer remembers, by name; empty before the first round.
     validation: the validation metric after each evaluation so far, oldest first.
+    best: the parameters with the best of those metrics; empty where nothing was validated.
+    best_round: the round that left them.
     """
 
     round_number: int
     parameters: Mapping[str, Float32Array]
     statistics: Mapping[str, Float32Array] = field(default_factory=dict)
     validation: tuple[float, ...] = ()
+    best: Mapping[str, Float32Array] = field(default_factory=dict)
+    best_round: int = 0
+
+    def validated(self, metric: float) -> "ServerState":
+        """This state with one more evaluation, of its parameters."""
+        is_best = metric > max(self.validation, default=float("-inf"))
+        kept = (self.parameters, self.round_number) if is_best else (self.best, self.best_round)
+        return ServerState(
+            self.round_number,
+            self.parameters,
+            self.statistics,
+            (*self.validation, metric),
+            best=kept[0],
+            best_round=kept[1],
+        )
+
+    def chosen(self) -> "ServerState":
+        """What is worth publishing: the parameters that validated best, or the last where nothing was validated."""
+        if not self.best:
+            return self
+        return ServerState(self.best_round, self.best, self.statistics, self.validation, self.best, self.best_round)
 
 
 def save_state(path: Path, state: ServerState, run: Run) -> None:
@@ -35,10 +58,11 @@ def save_state(path: Path, state: ServerState, run: Run) -> None:
 
     run: what the state depends on besides itself (settings, digest of the data); `load_state` holds to it.
     """
-    arrays = {f"parameters/{name}": array for name, array in state.parameters.items()}
-    arrays |= {f"statistics/{name}": array for name, array in state.statistics.items()}
+    groups = {"parameters": state.parameters, "statistics": state.statistics, "best": state.best}
+    arrays = {f"{group}/{name}": array for group, named in groups.items() for name, array in named.items()}
     metadata = {
         "round_number": str(state.round_number),
+        "best_round": str(state.best_round),
         "validation": json.dumps(state.validation),
         "run": json.dumps(run, sort_keys=True),
     }
@@ -55,18 +79,19 @@ def load_state(path: Path, run: Run) -> ServerState | None:
             metadata = file.metadata()
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
         saved = json.loads(metadata["run"])
-        round_number, validation = int(metadata["round_number"]), tuple(json.loads(metadata["validation"]))
+        round_number, best_round = int(metadata["round_number"]), int(metadata["best_round"])
+        validation = tuple(json.loads(metadata["validation"]))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise StateMismatch(f"{path} is not a saved training state: {error}") from error
+        raise StateMismatch(f"{path} is not a saved training state ({error}); --fresh discards it") from error
     different = sorted(name for name in saved.keys() | run.keys() if saved.get(name) != run.get(name))
     if different:
-        theirs, ours = ({name: side.get(name) for name in different} for side in (saved, run))
+        sides = "; ".join(f"{name} {saved.get(name)!r} there and {run.get(name)!r} here" for name in different)
         raise StateMismatch(
-            f"{path} holds round {round_number} of a run with {theirs}; this run has {ours}. "
-            f"Give the same settings to go on with it, or --fresh to begin again"
+            f"{path} holds round {round_number} of another run: {sides}. "
+            f"Give the same settings to go on with it, or --fresh to discard it"
         )
-    parameters, statistics = (
-        {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-        for prefix in ("parameters/", "statistics/")
+    parameters, statistics, best = (
+        {name.removeprefix(group): array for name, array in arrays.items() if name.startswith(group)}
+        for group in ("parameters/", "statistics/", "best/")
     )
-    return ServerState(round_number, parameters, statistics, validation)
+    return ServerState(round_number, parameters, statistics, validation, best, best_round)

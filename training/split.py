@@ -84,11 +84,12 @@ def digest(split: Split) -> str:
 
 def _first_met(interactions: Interactions) -> tuple[Histories, int]:
     """The distinct items of each person by the time they were first met, and how many repeats that leaves out."""
+    if not len(interactions):
+        raise BadInput("there are no interactions to split: the file has none, or all were left out")
     absent = int(np.isnan(interactions.timestamps).sum())
-    if absent or not len(interactions):
+    if absent:
         raise BadInput(
-            f"a split by time needs interactions that each have a timestamp; "
-            f"{absent} of these {len(interactions)} have none"
+            f"a split by time needs a timestamp for each interaction; {absent} of these {len(interactions)} have none"
         )
     by_time = np.lexsort((interactions.timestamps, interactions.users))  # stable: equal times stay in file order
     users, items = interactions.users[by_time], interactions.items[by_time]

@@ -46,7 +46,7 @@ def quality(
     # TensorFlow takes seconds to start: what is wrong with the data has been said by now.
     from benchmarks.quality import measure_quality
     from training.cohort import population
-    from training.run import TrainingSettings
+    from training.settings import TrainingSettings
 
     size = cohort or max(1, min(600, len(population(source.split.train)) // 10))
     settings = TrainingSettings(

@@ -33,19 +33,12 @@ def list_models(registry: RegistryOption, trust: TrustOption = None, as_json: Js
     if as_json:
         print_json({"models": entries})
         return
-    rows = (
-        (
-            entry["checkpoint_id"],
-            entry["stage"],
-            str(entry.get("created", entry.get("error")))[:19],
-            *(str(entry.get(name, "-")) for name in ("items", "dim", "round_number")),
-            f"{entry.get('metrics', {}).get('ndcg@20', float('nan')):.4f}",
-        )
-        for entry in entries
-    )
-    OUT.print(
-        table(f"Checkpoints of {registry}", ("id", "stage", "created", "items", "dim", "rounds", "valid ndcg@20"), rows)
-    )
+    readable = [entry for entry in entries if "error" not in entry]
+    columns = ("id", "stage", "created (UTC)", "items", "dim", "round", "valid ndcg@20")
+    OUT.print(table(f"Checkpoints of {registry}", columns, map(_row, readable)))
+    for entry in entries:
+        if "error" in entry:
+            OUT.print(f"{entry['checkpoint_id']} cannot be used: {entry['error']}", soft_wrap=True)
 
 
 @app.command("show")
@@ -62,8 +55,10 @@ def show(
         return
     rows = ((name, str(value)) for name, value in manifest.items() if not isinstance(value, dict))
     OUT.print(table("", ("field", "value"), rows))
-    for name in ("metrics", "training", "files"):
+    for name in ("metrics", "training"):
         OUT.print(table(name, ("", "value"), ((key, str(value)) for key, value in manifest[name].items())))
+    files = ((key, str(digest["size"]), digest["sha256"]) for key, digest in manifest["files"].items())
+    OUT.print(table("files", ("", "bytes", "sha256"), files))
 
 
 @app.command("promote")
@@ -100,12 +95,24 @@ def _entry(registry: Registry, checkpoint_id: str) -> dict[str, Any]:
         "checkpoint_id": checkpoint_id,
         "stage": stage,
         "items": manifest.items,
-        **manifest.model_dump(include=fields),
+        **manifest.model_dump(mode="json", include=fields),
     }
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+    ndcg = entry["metrics"].get("ndcg@20")
+    return (
+        entry["checkpoint_id"],
+        entry["stage"],
+        entry["created"][:16].replace("T", " "),
+        *(str(entry[name]) for name in ("items", "dim", "round_number")),
+        "-" if ndcg is None else f"{ndcg:.4f}",
+    )
 
 
 def _show_stages(stages: Stages, *, as_json: bool) -> None:
     if as_json:
         print_json({"production": stages.production, "previous": list(stages.previous)})
         return
-    OUT.print(f"in production: {stages.production}; before it: {', '.join(reversed(stages.previous)) or 'none'}")
+    before = ", ".join(reversed(stages.previous)) or "none"
+    OUT.print(f"in production: {stages.production}; before it: {before}", soft_wrap=True)

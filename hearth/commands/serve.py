@@ -23,6 +23,7 @@ def serve(
 
     Example: `hearth serve --registry models --store people.sqlite`
     """
+    from feature_store.errors import BadInput
     from serving.config import ServingConfig
     from serving.server import run
 
@@ -35,7 +36,12 @@ def serve(
         host=host,
         port=port,
     )
-    run(config, _say)
+    if not registry.is_dir():
+        ERR.print(f"there is no registry {registry} yet; recommendations wait for one, and for a promoted checkpoint")
+    try:
+        run(config, _say)
+    except OSError as error:
+        raise BadInput(f"cannot listen on {host}, port {port}: {error.strerror}; --port 0 takes a free port") from error
 
 
 def _say(address: str) -> None:

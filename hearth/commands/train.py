@@ -1,5 +1,6 @@
 """`hearth train`: federated training, from interactions to a published checkpoint."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -53,21 +54,12 @@ def train(
     from feature_store.registry import Registry
     from feature_store.signing import TrustedKeys
     from hearth.sources import read_source
+    from training.settings import TrainingSettings
 
-    if not vertical.strip():
-        raise BadInput("--vertical is empty; it names what the items belong to, such as e-commerce or news")
-    source = read_source(interactions, items, valid=valid_share, test=test_share, min_value=min_value)
-    for note in source.notes:
-        ERR.print(note)
-    key = own_key(signing_key)
-    published = Registry(registry_folder(registry), TrustedKeys([key.public]))
-    registry.mkdir(parents=True, exist_ok=True)
-
-    # TensorFlow takes seconds to start: what is wrong so far has been said by now.
-    from hearth.round_display import round_display
-    from hearth.training_session import train_to_checkpoint
-    from training.run import TrainingSettings, prepare
-
+    if not re.fullmatch("[a-z0-9][a-z0-9-]{0,63}", vertical):
+        raise BadInput(
+            f"--vertical is a name in small letters, digits and hyphens, such as e-commerce; got {vertical!r}"
+        )
     settings = TrainingSettings(
         dim=dim,
         rounds=rounds,
@@ -78,9 +70,25 @@ def train(
         regularization=regularization,
         patience=patience,
     )
+    source = read_source(interactions, items, valid=valid_share, test=test_share, min_value=min_value)
+    for note in source.notes:
+        ERR.print(note)
+    key = own_key(signing_key)
+    published = Registry(registry_folder(registry), TrustedKeys([key.public]))
+    registry.mkdir(parents=True, exist_ok=True)
+
+    # TensorFlow takes seconds to start: what is wrong so far has been said by now.
+    from hearth.round_display import round_display
+    from hearth.training_session import train_to_checkpoint
+    from training.run import prepare
+
     run = prepare(source.split, settings, source.features())
-    with round_display(rounds, ERR) as show:
-        outcome = train_to_checkpoint(run, published, key, vertical=vertical, fresh=fresh, show=show)
+    try:
+        with round_display(rounds, ERR) as show:
+            outcome = train_to_checkpoint(run, published, key, vertical=vertical, fresh=fresh, show=show)
+    except KeyboardInterrupt:
+        ERR.print("interrupted; each finished round is saved, and the same command goes on from there")
+        raise
     if promote:
         published.promote(outcome.manifest.checkpoint_id)
     if as_json:

@@ -22,8 +22,9 @@ from hearth.terminal import OUT, quality_table
 from hearth.training_session import train_to_checkpoint
 from hearth.trust import own_key, public_file
 from training.interactions import read_interactions
-from training.run import TrainingRun, TrainingSettings, prepare
+from training.run import TrainingRun, prepare
 from training.server_state import ServerState
+from training.settings import TrainingSettings
 from training.split import split_by_time
 
 

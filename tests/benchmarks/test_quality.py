@@ -15,7 +15,8 @@ from hearth.commands.bench import show_quality
 from tests.benchmarks.tastes import two_tastes
 from tests.hearth.command import Command
 from tests.hearth.world import small_world
-from training.run import TrainingSettings, prepare
+from training.run import prepare
+from training.settings import TrainingSettings
 from training.split import Split
 
 FIGURES = {"recall@20", "ndcg@20", "hr@10", "coverage@20", "users"}

@@ -13,7 +13,8 @@ from feature_store.catalogue import read_catalogue
 from training.canary import CHANCE
 from training.evaluation import Quality, evaluate
 from training.interactions import read_interactions
-from training.run import TrainingSettings, prepare
+from training.run import prepare
+from training.settings import TrainingSettings
 from training.split import split_by_time
 from training.split_folder import read_split_folder
 

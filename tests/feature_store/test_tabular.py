@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_store.errors import BadInput, MalformedLine
-from feature_store.tabular import open_lines, open_table
+from feature_store.tabular import open_lines, open_table, shown
 
 
 def rows_of(path: Path) -> list[tuple[int, list[str]]]:
@@ -60,7 +60,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> Non
 def test_a_missing_column_is_named_with_the_file_and_the_columns_found(tmp_path: Path) -> None:
     path = written(tmp_path, b"user,item\n1,2\n")
     with (
-        pytest.raises(MalformedLine, match=r"table\.csv, line 1: .*'item_id'.*: user, item$"),
+        pytest.raises(MalformedLine, match=r"table\.csv, line 1: .*'item_id'.*: 'user', 'item'$"),
         open_table(path, required=["item_id"]),
     ):
         pass
@@ -73,7 +73,6 @@ def test_a_missing_column_is_named_with_the_file_and_the_columns_found(tmp_path:
         (b"a,b,a\n", 1, "'a' more than once"),
         (b"a,b\n1,2\n1,2,3\n", 3, "has 3 fields; the header names 2"),
         (b'a,b\n"1\n\n",2\n1\n', 5, "has 1 fields"),
-        (b"a,b\n\n1,2\n", 2, "has 0 fields"),
         (b'a,b\n1,2\n3,"4\n5,6\n', 3, "not CSV"),
         (b'a,b\n1,"2\n3,"4"\n', 2, "not CSV"),
         (b'a,b\n1,2\n3,5" disc\n', 3, "quotes do not pair up"),
@@ -103,6 +102,15 @@ def test_rows_before_a_malformed_line_have_been_handed_out(tmp_path: Path) -> No
 def test_what_is_no_file_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput, match="cannot be read"), open_lines(tmp_path / name):
         pass
+
+
+def test_blank_lines_hold_nothing_and_count_as_lines(tmp_path: Path) -> None:
+    assert rows_of(written(tmp_path, b"a,b\n1,2\n\n3,4\n\n\n")) == [(2, ["1", "2"]), (4, ["3", "4"])]
+
+
+def test_a_field_is_shown_quoted_without_control_characters_and_not_too_long() -> None:
+    assert shown("a\x1b[2Jb") == r"'a\x1b[2Jb'"
+    assert shown("9" * 5000) == f"'{'9' * 60}'... (5,000 characters)"
 
 
 def test_the_last_line_needs_no_line_end(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ class Command:
             "HEARTH_CACHE": str(home / "cache"),
             "HEARTH_SIGNING_KEY": str(self.key),
             "COLUMNS": "200",
+            "TERM": "xterm",
             "NO_COLOR": "1",
             **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"), NOWHERE),
         }

@@ -20,7 +20,8 @@ from feature_store.registry import Registry
 from feature_store.signing import SigningKey, TrustedKeys
 from hearth.sources import read_source
 from hearth.training_session import train_to_checkpoint
-from training.run import TrainingRun, TrainingSettings, prepare
+from training.run import TrainingRun, prepare
+from training.settings import TrainingSettings
 
 SETTINGS = TrainingSettings(dim=4, cohort=10, rounds=30, patience=2)
 # What Python tells an audit hook of before it does it to a file, by name.

@@ -1,5 +1,6 @@
 """The whole path by the command line: train, look, promote, roll back, evaluate, serve; each in a real process."""
 
+import importlib.metadata
 import re
 import shutil
 import signal
@@ -28,7 +29,7 @@ def test_training_prints_one_json_object_while_a_terminal_shows_its_rounds(train
     assert (outcome["rounds"], outcome["resumed_at"], outcome["converged"], outcome["promoted"]) == (25, 0, False, True)
     manifest = registry.load(outcome["checkpoint_id"]).manifest
     assert outcome["valid"] == manifest.metrics
-    assert (manifest.items, manifest.dim, manifest.round_number) == (40, 8, 25)
+    assert (manifest.items, manifest.dim, manifest.round_number) == (40, 8, outcome["published_round"])
     assert "valid ndcg@20" in trained.ended.stderr
     assert re.search(r"│ 25 +│ +20 │", trained.ended.stderr)
     assert list((trained.registry / "training").iterdir()) == [trained.registry / "training" / "lock"]
@@ -50,7 +51,7 @@ def test_all_checkpoints_are_listed_the_newest_first_with_their_stage(trained: T
     assert [(model["items"], model["dim"], model["round_number"]) for model in listed] == [
         (60, 8, 3),
         (60, 8, 7),
-        (40, 8, 25),
+        (40, 8, trained.ended.json()["published_round"]),
     ]
     narrow = Command(trained.command.key.parent)
     narrow.environment["COLUMNS"] = "60"
@@ -174,3 +175,23 @@ def _publish(trained: Trained, registry: Path, seed: int) -> str:
     """Publish a checkpoint of 60 items with the key of the command."""
     key = SigningKey.load(trained.command.key)
     return trained.command.registry(registry).publish(draft(seed), key).checkpoint_id
+
+
+def test_the_version_is_a_line(trained: Trained) -> None:
+    ended = trained.command.run("--version")
+    assert (ended.status, ended.stdout) == (0, f"{importlib.metadata.version('hearth-recommender')}\n")
+
+
+def test_a_damaged_checkpoint_is_told_below_the_list_of_the_others(trained: Trained, registry_copy: Path) -> None:
+    second = _publish(trained, registry_copy, 7)
+    (registry_copy / "checkpoints" / second / "manifest.json").write_text("{}")
+    shown = trained.command.run("models", "list", "--registry", registry_copy).stdout.splitlines()
+    assert any(line.startswith(f"{second} cannot be used: ") for line in shown)
+    assert any(trained.checkpoint_id in line and "production" in line for line in shown)
+
+
+def test_a_folder_with_two_files_of_interactions_asks_which_is_meant(trained: Trained, tmp_path: Path) -> None:
+    for name in ("interactions.csv", "interactions.csv.gz"):
+        (tmp_path / name).write_text("user_id,item_id,event\n")
+    ended = trained.command.run("train", "--interactions", tmp_path, "--registry", tmp_path / "new")
+    assert "has both interactions.csv.gz and interactions.csv" in ended.error()

@@ -93,7 +93,7 @@ def told(command: Command, films: Path, served: "subprocess.Popen[bytes]") -> To
 
 def test_the_demo_ends_by_itself_when_told_to(told: Told, command: Command) -> None:
     assert (told.ended.status, told.ended.stderr) == (0, "")
-    assert f"Published checkpoint {told.checkpoint.manifest.checkpoint_id}." in told.ended.stdout
+    assert f"Published checkpoint {told.checkpoint.manifest.checkpoint_id}, of round" in told.ended.stdout
     assert "curl" not in told.ended.stdout
     assert not command.key.exists()  # the demo signs with a key of its own
     log = (told.folder / "serving.log").read_text()

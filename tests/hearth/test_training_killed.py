@@ -74,8 +74,8 @@ def test_training_killed_again_and_again_ends_with_the_checkpoint_of_an_uninterr
 
     other = command.run(*arguments, "--seed", "8", "--regularization", "0.5")
     error = other.error()
-    assert f"holds round {done[-1]} of a run with {{'regularization': 0.01, 'seed': 7}}" in error
-    assert "this run has {'regularization': 0.5, 'seed': 8}" in error
+    assert f"holds round {done[-1]} of another run" in error
+    assert "regularization 0.01 there and 0.5 here; seed 7 there and 8 here. Give the same settings" in error
     assert rounds_saved(folder) == done[-1]
     kept = shutil.copytree(folder, tmp_path / "kept")
 

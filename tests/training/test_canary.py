@@ -7,11 +7,12 @@ import pytest
 
 from feature_store.errors import BadInput
 from tests.training.worlds import checkerboard
-from training.algorithm import Algorithm, AlgorithmSettings, make_algorithm
+from training.algorithm import Algorithm, make_algorithm
 from training.canary import canary
 from training.client_update import ClientUpdate
 from training.item_features import ItemFeatures
 from training.item_tower import ItemTower
+from training.settings import AlgorithmSettings
 
 SPLIT = checkerboard(people=30, items=140, met=20)
 

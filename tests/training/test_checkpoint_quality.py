@@ -11,7 +11,8 @@ from feature_store.vocabulary import ItemVocabulary
 from tests.training.worlds import checkerboard
 from training.checkpoint_quality import checkpoint_quality
 from training.histories import Histories
-from training.run import TrainingSettings, prepare
+from training.run import prepare
+from training.settings import TrainingSettings
 from training.split import Split
 
 

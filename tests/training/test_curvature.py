@@ -9,11 +9,12 @@ from feature_store.errors import BadInput
 from feature_store.fold_in import FoldInSettings
 from tests.training.worlds import checkerboard
 from training.client_update import ClientUpdate
-from training.curvature import CurvatureSettings, curvature, newton_step
+from training.curvature import curvature, newton_step
 from training.item_features import ItemFeatures
 from training.item_tower import ItemTower
 from training.reconstruction import curvature_update
 from training.server_state import ServerState
+from training.settings import CurvatureSettings
 from training.tf import tf, tf_keras
 
 WEIGHTS = FoldInSettings(alpha=0.3, regularization=0.02)

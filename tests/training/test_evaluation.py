@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from feature_store.errors import BadInput
 from training.evaluation import evaluate, fold_in_scorer, top_rows
 from training.histories import Histories
-from training.run import TrainingSettings
+from training.settings import TrainingSettings
 
 ITEMS = 30
 PARTS = st.lists(

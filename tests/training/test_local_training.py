@@ -5,12 +5,13 @@ import pytest
 
 from feature_store.fold_in import FoldInSettings, fold_in
 from training.client_update import ClientUpdate
-from training.fedavg import FedAvgSettings, fedavg
+from training.fedavg import fedavg
 from training.item_features import ItemFeatures
 from training.item_tower import ItemTower
 from training.local_training import local_training_update
 from training.reconstruction import curvature_update
 from training.server_state import ServerState
+from training.settings import FedAvgSettings
 
 WEIGHTS = FoldInSettings(alpha=0.3, regularization=0.02)
 

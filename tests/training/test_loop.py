@@ -15,8 +15,9 @@ from training.evaluation import evaluate, fold_in_scorer, top_rows
 from training.histories import Histories
 from training.item_features import ItemFeatures
 from training.loop import run_rounds
-from training.run import TrainingRun, TrainingSettings, prepare
+from training.run import TrainingRun, prepare
 from training.server_state import ServerState, load_state, save_state
+from training.settings import TrainingSettings
 
 SPLIT = checkerboard()
 SMALL = {"dim": 8, "alpha": 0.2, "cohort": 20, "patience": 0, "rounds": 8}
@@ -41,6 +42,9 @@ def same(one: ServerState, other: ServerState) -> bool:
         and one.statistics.keys() == other.statistics.keys()
         and all(np.array_equal(a, other.parameters[n]) for n, a in one.parameters.items())
         and all(np.array_equal(a, other.statistics[n]) for n, a in one.statistics.items())
+        and one.best_round == other.best_round
+        and one.best.keys() == other.best.keys()
+        and all(np.array_equal(a, other.best[n]) for n, a in one.best.items())
     )
 
 
@@ -129,6 +133,36 @@ def test_without_validation_items_every_round_is_run() -> None:
     assert [report.validation for report in reports] == [None] * 8
 
 
+def test_the_state_that_validated_best_is_chosen_also_after_an_interruption(tmp_path: Path) -> None:
+    run = run_of()
+    metrics = dict(enumerate([0.1, 0.3, 0.2, 0.3, 0.25, 0.1], start=1))
+
+    def rounds(state: ServerState, limit: int) -> list[ServerState]:
+        settings = {"rounds": limit, "cohort": 20, "seed": 7}
+        scripted = run_rounds(
+            run.algorithm, SPLIT.train, state, **settings, evaluate=lambda state: metrics[state.round_number]
+        )
+        return [state for state, _ in scripted]
+
+    whole = rounds(run.start(), 6)
+    chosen = whole[-1].chosen()
+    assert chosen.round_number == 2  # the first of the two best
+    np.testing.assert_array_equal(chosen.parameters["id_embedding"], whole[1].parameters["id_embedding"])
+
+    save_state(tmp_path / "state", rounds(run.start(), 3)[-1], run.identity())
+    saved = load_state(tmp_path / "state", run.identity())
+    assert saved is not None
+    resumed = rounds(saved, 6)[-1]
+    assert same(resumed, whole[-1])
+    assert same(resumed.chosen(), chosen)
+
+
+def test_without_validation_the_last_state_is_chosen() -> None:
+    run = run_of(rounds=3)
+    states = [state for state, _ in run.rounds(run.start(), validate=False)]
+    assert states[-1].chosen() is states[-1]
+
+
 def test_a_diverging_run_says_so_instead_of_going_on() -> None:
     run = run_of(algorithm="fedavg", fedavg={"client_learning_rate": 1e30})
     with pytest.raises(Diverged, match="not finite"):
@@ -138,7 +172,7 @@ def test_a_diverging_run_says_so_instead_of_going_on() -> None:
 def test_a_saved_state_of_other_settings_or_data_is_refused(tmp_path: Path) -> None:
     run = run_of()
     save_state(tmp_path / "state", run.start(), run.identity())
-    with pytest.raises(StateMismatch, match=r"'dim': 8.*'dim': 4"):
+    with pytest.raises(StateMismatch, match="dim 8 there and 4 here"):
         load_state(tmp_path / "state", run_of(dim=4).identity())
     other_data = prepare(checkerboard(seed=4), TrainingSettings.model_validate(SMALL))
     with pytest.raises(StateMismatch, match="data"):
