@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
@@ -29,10 +29,24 @@ from feature_store.embedding import UserEmbedding
 from feature_store.errors import BadInput, CorruptCheckpoint, UnknownCheckpoint, UntrustedCheckpoint
 from feature_store.fold_in import FoldInSettings, fold_in, fold_in_many
 from feature_store.manifest import FORMAT_VERSION, CheckpointManifest, FileDigest, PrivacySpent, derive_checkpoint_id
+from feature_store.regular_file import read_regular
 from feature_store.signing import Signature, SigningKey, TrustedKeys
 from feature_store.vocabulary import ItemVocabulary
 
 _ARRAYS = ("item_vectors", "item_gram", "item_counts")
+_ITEM_IDS = TypeAdapter(list[str])
+# In bytes. What the manifest names has the size that stands there; these two come before it.
+_LARGEST_MANIFEST = 1 << 20
+_LARGEST_SIGNATURE = 1 << 12
+
+
+class _SignatureFile(BaseModel):
+    """What stands in manifest.sig; anybody may have written it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    key_id: str
+    signature: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +183,7 @@ def read_checkpoint(folder: Path, trusted: TrustedKeys) -> Checkpoint:
     manifest = read_manifest(folder, trusted)
     contents = {name: _read_verified(folder / name, digest) for name, digest in manifest.files.items()}
     try:
-        vocabulary = ItemVocabulary(json.loads(contents["item_ids.json"]))
+        vocabulary = ItemVocabulary(_ITEM_IDS.validate_json(contents["item_ids.json"], strict=True))
         arrays = {name: load_safetensors(contents[f"{name}.safetensors"])[name] for name in _ARRAYS}
     except (KeyError, ValueError, BadInput, SafetensorError) as error:
         raise CorruptCheckpoint(f"checkpoint {folder.name} does not hold what its format asks for: {error}") from error
@@ -196,18 +210,18 @@ def _read_signed(folder: Path) -> tuple[bytes, Signature]:
     if not folder.is_dir():
         raise UnknownCheckpoint(f"there is no checkpoint {folder.name} in {folder.parent}")
     try:
-        content = (folder / "manifest.json").read_bytes()
-        signed = json.loads((folder / "manifest.sig").read_bytes())
-        return content, Signature(str(signed["key_id"]), bytes.fromhex(signed["signature"]))
+        content = read_regular(folder / "manifest.json", _LARGEST_MANIFEST)
+        signed = _SignatureFile.model_validate_json(read_regular(folder / "manifest.sig", _LARGEST_SIGNATURE))
+        return content, Signature(signed.key_id, bytes.fromhex(signed.signature))
     except FileNotFoundError as error:
         raise CorruptCheckpoint(f"checkpoint {folder.name} has no {Path(error.filename).name}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise UntrustedCheckpoint(f"the signature of checkpoint {folder.name} cannot be read: {error}") from error
 
 
 def _read_verified(path: Path, digest: FileDigest) -> bytes:
     try:
-        content = path.read_bytes()
+        content = read_regular(path, digest.size)
     except FileNotFoundError as error:
         raise CorruptCheckpoint(f"checkpoint {path.parent.name} has no {path.name}") from error
     found = hashlib.sha256(content).hexdigest()

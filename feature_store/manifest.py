@@ -4,12 +4,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from feature_store.fold_in import FoldInSettings
 
 FORMAT_VERSION = 1
+
+
+CheckpointId: TypeAlias = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,79}$")]
 
 
 class FileDigest(BaseModel):
@@ -36,7 +40,7 @@ class CheckpointManifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format_version: int = FORMAT_VERSION
-    checkpoint_id: str = Field(pattern="^[a-z0-9][a-z0-9-]{0,79}$")
+    checkpoint_id: CheckpointId
     parent_id: str | None = Field(default=None, description="the checkpoint that training went on from")
     created: datetime
     round_number: int = Field(ge=0, description="rounds of training done")

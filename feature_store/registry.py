@@ -14,11 +14,17 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from feature_store.checkpoint import Checkpoint, CheckpointDraft, read_checkpoint, read_manifest, write_checkpoint
 from feature_store.durable import exclusive, remove_drafts, replace, sync_folder
 from feature_store.errors import CorruptCheckpoint, NothingPromoted, UnknownCheckpoint
-from feature_store.manifest import CheckpointManifest
+from feature_store.manifest import CheckpointId, CheckpointManifest
+from feature_store.regular_file import read_regular
 from feature_store.signing import SigningKey, TrustedKeys
+
+_LARGEST_STAGES = 1 << 20  # bytes; the longest way back that is written takes a tenth of it
+_LONGEST_WAY_BACK = 1000  # checkpoints; else the file would grow for ever, and one day be larger than is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,15 @@ class Stages:
 
     production: str | None = None
     previous: tuple[str, ...] = ()
+
+
+class _StagesFile(BaseModel):
+    """What stands in stages.json. It is not signed: nothing of it is believed that is not of this form."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    production: CheckpointId | None
+    previous: tuple[CheckpointId, ...]
 
 
 class Registry:
@@ -80,14 +95,14 @@ class Registry:
         return manifest
 
     def stages(self) -> Stages:
-        """The stages as they are now."""
+        """The stages as they are now; raises `CorruptCheckpoint` where the file that holds them holds anything else."""
         try:
-            content = json.loads(self._stages.read_bytes())
-            return Stages(content["production"], tuple(content["previous"]))
+            found = _StagesFile.model_validate_json(read_regular(self._stages, _LARGEST_STAGES))
         except FileNotFoundError:
             return Stages()
-        except (ValueError, KeyError, TypeError) as error:
+        except ValidationError as error:
             raise CorruptCheckpoint(f"{self._stages} cannot be read: {error}") from error
+        return Stages(found.production, found.previous)
 
     def production(self) -> str:
         """The id of the checkpoint in production; raises `NothingPromoted`."""
@@ -105,7 +120,7 @@ class Registry:
             if now.production == checkpoint_id:
                 return now
             previous = now.previous if now.production is None else (*now.previous, now.production)
-            return self._write(Stages(checkpoint_id, previous))
+            return self._write(Stages(checkpoint_id, previous[-_LONGEST_WAY_BACK:]))
 
     def roll_back(self) -> Stages:
         """Put the checkpoint before the present one back into production; raises `NothingPromoted`."""

@@ -52,10 +52,15 @@ class LiveModel:
         return self.model
 
     async def watch(self) -> NoReturn:
-        """Look again and again, until cancelled."""
+        """Look again and again, until cancelled; after an error that none foresaw, first wait as after any other."""
         while True:
-            await self.look()
-            await asyncio.sleep(self._watch_seconds)
+            wait = self._watch_seconds
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001 - a watch that ended would take down a server that answers well
+                self._failed(None, error)
+                wait = max(wait, self._not_before - time.monotonic())
+            await asyncio.sleep(wait)
 
     async def look(self) -> None:
         """Look once: where another checkpoint is promoted than answers, load it aside, then put it in its place.

@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import os
+import socket
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +115,32 @@ def test_a_file_that_is_missing_is_named(folder: Path, trusted: TrustedKeys, nam
         read_checkpoint(folder, trusted)
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_not_a_regular_one_is_named_at_once(folder: Path, trusted: TrustedKeys, name: str) -> None:
+    """Reading a FIFO that nobody writes to would never end."""
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(CorruptCheckpoint, match=f"{name} is not a regular file"):
+        read_checkpoint(folder, trusted)
+
+
+def test_a_socket_in_the_place_of_a_file_is_not_a_regular_one_either(folder: Path, trusted: TrustedKeys) -> None:
+    (folder / "manifest.json").unlink()
+    with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"{short}/socket")  # a socket's path has 107 bytes at most
+        (folder / "manifest.json").symlink_to(f"{short}/socket")
+        with pytest.raises(CorruptCheckpoint, match=r"manifest\.json is not a regular file"):
+            read_checkpoint(folder, trusted)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_larger_than_it_should_be_is_not_read(folder: Path, trusted: TrustedKeys, name: str) -> None:
+    with (folder / name).open("r+b") as file:
+        file.truncate(1 << 40)  # a hole: it takes no room on the disk, and would not go into memory
+    with pytest.raises(CorruptCheckpoint, match=f"{name} has 1099511627776 bytes; it should have at most"):
+        read_checkpoint(folder, trusted)
+
+
 def test_a_folder_that_is_not_there_is_an_unknown_checkpoint(tmp_path: Path, trusted: TrustedKeys) -> None:
     with pytest.raises(UnknownCheckpoint, match="there is no checkpoint r0001-aa"):
         read_checkpoint(tmp_path / "r0001-aa", trusted)
@@ -135,7 +164,11 @@ def test_a_checkpoint_signed_by_a_foreign_key_is_not_trusted(folder: Path, trust
     read_checkpoint(folder, TrustedKeys([foreign.public]))
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"key_id": "a", "signature": "zz"}', b'{"key_id": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"{}", b'{"key_id": "a", "signature": "zz"}', b'{"key_id": 1}', b"[" * 4000],
+    ids=lambda content: repr(content)[:60],
+)
 def test_a_signature_file_that_is_none_is_not_trusted(folder: Path, trusted: TrustedKeys, content: bytes) -> None:
     (folder / "manifest.sig").write_bytes(content)
     with pytest.raises(UntrustedCheckpoint, match=f"the signature of checkpoint {folder.name} cannot be read"):
@@ -191,9 +224,14 @@ def test_signed_arrays_that_do_not_fit_are_refused_by_name(
         ("item_ids.json", b'["one", "two"]'),
         ("item_ids.json", b'["a", "a", "b", "c", "d", "e"]'),
         ("item_ids.json", b"\xff"),
+        ("item_ids.json", b'["a", "b", "c", "d", "e", 6]'),
+        ("item_ids.json", b'["a", "b", "c", "d", "e", "\\ud800"]'),
+        ("item_ids.json", b"[" * 100_000),
         ("item_gram.safetensors", b"no tensors"),
         ("item_gram.safetensors", save({"another": np.zeros((3, 3), np.float32)})),
+        ("item_gram.safetensors", (100_000).to_bytes(8, "little") + b"[" * 100_000),
     ],
+    ids=lambda part: repr(part)[:60],
 )
 def test_signed_files_of_the_wrong_content_are_refused(
     folder: Path, trusted: TrustedKeys, key: SigningKey, name: str, content: bytes

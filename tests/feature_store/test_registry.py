@@ -1,6 +1,8 @@
 """The registry: publish, promote, roll back, and what it says when it cannot."""
 
 import dataclasses
+import json
+import os
 import threading
 from pathlib import Path
 
@@ -132,7 +134,28 @@ def test_a_checkpoint_of_a_key_that_is_not_trusted_is_never_promoted(registry: R
     assert registry.stages() == Stages()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"production": null, "previous": 3}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"production": null, "previous": 3}',
+        b'{"production": 5, "previous": []}',
+        b'{"production": ["r0001-aa"], "previous": []}',
+        b'{"production": "r0001-aa\\n", "previous": []}',
+        b'{"production": "../drafts", "previous": []}',
+        b'{"production": "r0001-aa", "previous": ["R"]}',
+        b'{"production": "r0001-aa", "previous": "r0002-bb"}',
+        b'{"production": "r0001-aa", "previous": [], "shadow": null}',
+        b'{"production": "r0001-aa"}',
+        b'{"production": "\\ud800", "previous": []}',
+        b'{"production": "\xff", "previous": []}',
+        b"[" * 100_000,
+    ],
+    ids=lambda content: repr(content)[:60],
+)
 def test_stages_that_cannot_be_read_are_an_error_that_names_the_file(
     registry: Registry, key: SigningKey, content: bytes
 ) -> None:
@@ -140,6 +163,37 @@ def test_stages_that_cannot_be_read_are_an_error_that_names_the_file(
     (registry.folder / "stages.json").write_bytes(content)
     with pytest.raises(CorruptCheckpoint, match=r"stages\.json cannot be read"):
         registry.stages()
+
+
+def test_stages_larger_than_any_that_were_written_are_not_read(registry: Registry, key: SigningKey) -> None:
+    published(registry, key, 1)
+    (registry.folder / "stages.json").write_bytes(b'{"production": null, "previous": []}' + b" " * (1 << 20))
+    with pytest.raises(CorruptCheckpoint, match=r"stages\.json has 1048612 bytes; it should have at most 1048576"):
+        registry.stages()
+
+
+def test_stages_in_anything_but_a_regular_file_are_an_error_at_once(registry: Registry, key: SigningKey) -> None:
+    published(registry, key, 1)
+    stages = registry.folder / "stages.json"
+    os.mkfifo(stages)
+    with pytest.raises(CorruptCheckpoint, match=r"stages\.json is not a regular file"):
+        registry.stages()
+    stages.unlink()
+    stages.mkdir()
+    with pytest.raises(CorruptCheckpoint, match=r"stages\.json is not a regular file"):
+        registry.stages()
+    stages.rmdir()
+    stages.symlink_to("/dev/zero")
+    with pytest.raises(CorruptCheckpoint, match=r"stages\.json is not a regular file"):
+        registry.stages()
+
+
+def test_the_way_back_does_not_grow_for_ever(registry: Registry, key: SigningKey) -> None:
+    [a] = published(registry, key, 1)
+    before = [f"r{n:04}-aa" for n in range(1000)]
+    (registry.folder / "stages.json").write_text(json.dumps({"production": "r1000-aa", "previous": before}))
+    registry.promote(a)
+    assert registry.stages() == Stages(a, (*before[1:], "r1000-aa"))
 
 
 def test_a_publication_that_fails_half_way_leaves_nothing(registry: Registry, key: SigningKey) -> None:

@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import os
+import time
 
 import numpy as np
 import pytest
 
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.fold_in import FoldInSettings
-from feature_store.registry import Registry
+from feature_store.registry import Registry, Stages
 from feature_store.signing import SigningKey, TrustedKeys
 from feature_store.vocabulary import ItemVocabulary
 from serving.errors import NoModel
@@ -145,6 +147,66 @@ def test_a_stage_that_names_no_checkpoint_leaves_the_old_one_answering(publisher
 
     assert look(live) == first
     assert live.failure == SwapFailure("r0009-gone", "UnknownCheckpoint")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[" * 100_000, b'{"production":"\\ud800","previous":[]}', b'{"production": 5, "previous": []}', b'["r0001-aa"]'],
+    ids=lambda content: repr(content)[:40],
+)
+def test_stages_that_are_none_leave_the_old_one_answering_and_nothing_of_them_is_told(
+    publisher: Publisher, content: bytes
+) -> None:
+    live, _ = live_of(publisher)
+    first = publisher.publish(draft(1))
+    look(live)
+    (publisher.folder / "stages.json").write_bytes(content)
+
+    assert look(live) == first
+    assert live.failure == SwapFailure(None, "CorruptCheckpoint")
+
+
+def test_stages_in_a_fifo_keep_no_look_waiting(publisher: Publisher) -> None:
+    live, _ = live_of(publisher)
+    first = publisher.publish(draft(1))
+    look(live)
+    (publisher.folder / "stages.json").unlink()
+    os.mkfifo(publisher.folder / "stages.json")
+
+    assert look(live) == first
+    assert live.failure == SwapFailure(None, "CorruptCheckpoint")
+
+
+class AilingRegistry(Registry):
+    """A registry that fails of something that nobody foresaw, the first few times it is looked at."""
+
+    failures = 3
+
+    def stages(self) -> Stages:
+        if self.failures:
+            self.failures -= 1
+            raise ZeroDivisionError("nobody foresaw this")
+        return super().stages()
+
+
+@pytest.mark.anyio
+async def test_the_watch_outlives_an_error_that_nobody_foresaw_and_waits_longer_each_time(publisher: Publisher) -> None:
+    first = publisher.publish(draft(1))
+    metrics = create_metrics()
+    live = LiveModel(AilingRegistry(publisher.folder, TrustedKeys([publisher.key.public])), metrics, 0.05)
+    failures, begun = set(), time.monotonic()
+    async with asyncio.timeout(20.0), asyncio.TaskGroup() as tasks:
+        watch = tasks.create_task(live.watch())
+        while live.model is None:
+            failures.add(live.failure)
+            await asyncio.sleep(0.001)
+        watch.cancel()
+
+    assert time.monotonic() - begun > 0.1 + 0.2 + 0.4
+    assert live.current().model_id == first
+    assert SwapFailure(None, "ZeroDivisionError") in failures
+    assert swaps(metrics, "failure") == 3
+    assert live.failure is None
 
 
 def test_a_failed_checkpoint_is_not_read_again_at_every_look_but_another_one_is(publisher: Publisher) -> None:
