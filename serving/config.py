@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from serving.schemas import LONGEST_LIST
+
 _PLACEMENT_NAME = re.compile("[a-z0-9][a-z0-9-]{0,63}")  # it stands in a URL and in a metric's label
 
 
@@ -61,8 +63,10 @@ class ServingConfig(BaseModel):
     )
     keep_alive_seconds: int = Field(default=5, ge=1, description="how long a connection may be idle between requests")
     max_k: int = Field(default=100, ge=1, description="most items in one reply")
-    max_ids: int = Field(default=1000, ge=1, description="most session events, and most exclusions, in one request")
-    max_events: int = Field(default=1000, ge=1, description="most events in one batch")
+    max_ids: int = Field(
+        default=1000, ge=1, le=LONGEST_LIST, description="most session events, and most exclusions, in one request"
+    )
+    max_events: int = Field(default=1000, ge=1, le=LONGEST_LIST, description="most events in one batch")
     max_body_bytes: int = Field(default=1 << 20, ge=1, description="largest body of a request")
 
     @field_validator("placements")

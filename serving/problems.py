@@ -1,9 +1,10 @@
 """Errors over HTTP: RFC 9457 problem details, written here and nowhere else. No text of an exception gets out."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -18,8 +19,8 @@ from serving.schemas import ProblemBody, ProblemFault
 
 # What we say of a status that the framework, and not a rule of ours, came to.
 _FRAMEWORK = {
-    400: ("malformed-body", "The body is not JSON in UTF-8."),
-    404: ("unknown-route", "There is nothing at this address."),
+    400: ("malformed-body", "The body is not JSON."),
+    404: ("unknown-route", "There is nothing at this address; /docs shows what there is."),
     405: ("method-not-allowed", "This address does not take that method; the Allow header names those it takes."),
     408: ("body-too-slow", "The body did not come in time."),
     413: ("body-too-large", "The body is larger than this server takes."),
@@ -27,6 +28,11 @@ _FRAMEWORK = {
 }
 _CLOSE = {"connection": "close"}
 _RETRY = {"retry-after": "1"}  # seconds; what is missing is looked for again at least as often
+
+
+_MOST_FAULTS = 20  # in one problem
+_LONGEST_NAME = 80  # of an unknown field that is given back
+_NO_OBJECT = {"model_type", "model_attributes_type", "dict_type"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +75,38 @@ def refused(faults: Iterable[Fault]) -> Problem:
 
 
 def faults_of(error: ValidationError | RequestValidationError, within: str = "#") -> list[Fault]:
-    """What a schema found wrong, each with its place below `within`; a value that was sent is never given back."""
-    found = []
-    for part in error.errors():
-        place = part["loc"][1:] if isinstance(error, RequestValidationError) else part["loc"]
-        steps = (str(step).replace("~", "~0").replace("/", "~1") for step in place)
-        found.append(Fault("/".join((within, *steps)), part["msg"]))
+    """What a schema found wrong, each with its place below `within`; a value that was sent is never given back.
+
+    At most 20, and where there are more, a last one that says how many. A schema stops early by itself, so that what
+    is left out here is little.
+    """
+    parts = error.errors()
+    skipped = 1 if isinstance(error, RequestValidationError) else 0  # the framework's places begin with "body"
+    found = [_fault(part, part["loc"][skipped:], within) for part in parts[:_MOST_FAULTS]]
+    if len(parts) > _MOST_FAULTS:
+        found.append(Fault(within, f"and {len(parts) - _MOST_FAULTS} more"))
     return found
+
+
+def _fault(part: Mapping[str, Any], place: Sequence[str | int], within: str) -> Fault:
+    """One fault, in words for who writes JSON and not Python."""
+    kind, detail = part["type"], part["msg"]
+    if kind in _NO_OBJECT or (kind == "missing" and not place):  # no body at all
+        detail = "a JSON object is required"
+    elif kind == "list_type":
+        detail = "a JSON array is required"
+    elif kind == "too_long":
+        detail = f"at most {part['ctx']['max_length']} of them"
+    elif kind == "missing":
+        detail = "this field is required"
+    elif kind == "extra_forbidden":
+        detail = "there is no such field"
+    elif kind == "recursion_depth_exceeded":
+        place, detail = place[:2], "nested too deeply"  # each further step would be one of the schema, too
+    if place and len(str(place[-1])) > _LONGEST_NAME:  # of an unknown field: what is given back is bounded
+        place, detail = place[:-1], f"there is no field with a name of more than {_LONGEST_NAME} characters"
+    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in place)
+    return Fault("/".join((within, *steps)), detail)
 
 
 def unready(checks: Mapping[str, object]) -> Problem:
@@ -130,11 +161,23 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def framework(_request: Request, error: HTTPException) -> Response:
-        return respond(_of_status(error.status_code, error.headers or {}))
+        problem = _of_status(error.status_code, error.headers or {})
+        return respond(_unread(problem, error.__cause__) if error.status_code == 400 else problem)
 
     @app.exception_handler(Exception)
     async def unexpected(_request: Request, _error: Exception) -> Response:
         return respond(Problem("internal-error", 500, "The server failed; its log knows more under the request id."))
+
+
+def _unread(problem: Problem, cause: BaseException | None) -> Problem:
+    """A body that could not be read as JSON: what stopped the reader, which the framework keeps as a cause alone."""
+    if isinstance(cause, UnicodeDecodeError):
+        return replace(problem, detail="The body is not in UTF-8.")
+    if isinstance(cause, RecursionError):
+        return replace(problem, detail="The body is nested too deeply.")
+    if isinstance(cause, ValueError):  # of Python's reader: an integer beyond sys.get_int_max_str_digits()
+        return replace(problem, detail="A number in the body has too many digits.")
+    return problem
 
 
 def _of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:

@@ -2,9 +2,16 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from feature_store.events import LONGEST_ID
+
+# Above these nothing is read on, whatever a server is configured to: what is wrong with a body has to be found, and
+# told, in a time that other clients can wait.
+LONGEST_LIST = 10_000
+LONGEST_VECTOR = 4096
+_MOST_FIELDS = 32  # of one object, unknown ones included
 
 Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID)]
 FiniteNumber = Annotated[float, Field(allow_inf_nan=False)]
@@ -12,6 +19,13 @@ FiniteNumber = Annotated[float, Field(allow_inf_nan=False)]
 
 class _Received(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, sent: object) -> object:
+        if isinstance(sent, dict) and len(sent) > _MOST_FIELDS:
+            raise PydanticCustomError("too_many_fields", "an object has at most {most} fields", {"most": _MOST_FIELDS})
+        return sent
 
 
 class SessionEvent(_Received):
@@ -26,14 +40,25 @@ class RecommendBody(_Received):
 
     k: int = Field(default=10, ge=1, description="how many items; a server sets the most")
     user_id: Id | None = Field(default=None, description="whose stored history counts")
-    session_events: list[SessionEvent] | None = Field(default=None, description="count for this reply, are not stored")
+    session_events: list[SessionEvent] | None = Field(
+        default=None, max_length=LONGEST_LIST, fail_fast=True, description="count for this reply, are not stored"
+    )
     query_vector: list[FiniteNumber] | None = Field(
-        default=None, min_length=1, description="folded in on the person's device; neither stored nor logged"
+        default=None,
+        min_length=1,
+        max_length=LONGEST_VECTOR,
+        fail_fast=True,
+        description="folded in on the person's device; neither stored nor logged",
     )
     checkpoint_id: Annotated[str, Field(min_length=1, max_length=80)] | None = Field(
         default=None, description="the checkpoint that query_vector was folded in on"
     )
-    exclude_item_ids: list[Id] = Field(default_factory=list, description="items that must not come back")
+    exclude_item_ids: list[Id] = Field(
+        default_factory=list,
+        max_length=LONGEST_LIST,
+        fail_fast=True,
+        description="items that must not come back",
+    )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "anna", "k": 5}]})
 
@@ -82,7 +107,9 @@ class EventsBody(_Received):
     """Events, each judged by itself: a bad one does not keep the others out."""
 
     events: Annotated[
-        list[JsonValue], Field(min_length=1), WithJsonSchema({"type": "array", "items": EventBody.model_json_schema()})
+        list[JsonValue],
+        Field(min_length=1, max_length=LONGEST_LIST, fail_fast=True),
+        WithJsonSchema({"type": "array", "items": EventBody.model_json_schema()}),
     ]
 
 

@@ -94,6 +94,7 @@ def test_an_empty_batch_of_events_and_one_that_is_too_long_are_refused(server: S
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_unknown_address_is_a_problem(server: Server, method: str, path: str) -> None:
     body = problem(server.client.request(method, path), 404, "unknown-route")
+    assert "/docs" in body["detail"]
     assert path == "/" or path not in json.dumps(body)
 
 
@@ -123,14 +124,39 @@ def test_a_charset_beside_the_media_type_is_taken(server: Server) -> None:
     assert response.status_code == 200
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff", b'{"k": 5} ,', b"[" * 9000], ids=repr)
-def test_a_body_that_is_not_json_is_a_problem(server: Server, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [
+        (b"{", "The body is not JSON."),
+        (b'{"k": 5} ,', "The body is not JSON."),
+        (b'{"user_id": "\xff"}', "The body is not in UTF-8."),
+        (b'{"k": ' + b"[" * 9000 + b"]" * 9000 + b"}", "The body is nested too deeply."),
+        (b'{"k": ' + b"1" * 9000 + b"}", "A number in the body has too many digits."),
+    ],
+    ids=["half", "more", "latin", "deep", "long"],
+)
+def test_a_body_that_is_not_json_is_a_problem_that_says_why(server: Server, content: bytes, detail: str) -> None:
     response = server.client.post(HERE, content=content, headers={"content-type": "application/json"})
-    problem(response, 400, "malformed-body")
+    assert problem(response, 400, "malformed-body")["detail"] == detail
 
 
-def test_no_body_at_all_is_a_problem(server: Server) -> None:
-    assert pointers(server.client.post(HERE, headers={"content-type": "application/json"})) == ["#"]
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b'"recommend"'], ids=repr)
+def test_a_body_that_is_no_object_is_told_what_is_wanted(server: Server, content: bytes) -> None:
+    response = server.client.post(HERE, content=content, headers={"content-type": "application/json"})
+    expected = [{"pointer": "#", "detail": "a JSON object is required"}]
+    assert problem(response, 422, "invalid-request")["errors"] == expected
+
+
+def test_faults_are_told_in_words_of_json(server: Server) -> None:
+    body = {"session_events": {}, "exclude_item_ids": [[]], "colour": 1}
+    assert problem(server.client.post(HERE, json=body), 422, "invalid-request")["errors"] == [
+        {"pointer": "#/session_events", "detail": "a JSON array is required"},
+        {"pointer": "#/exclude_item_ids/0", "detail": "Input should be a valid string"},
+        {"pointer": "#/colour", "detail": "there is no such field"},
+    ]
+    events = server.post("no event", {"user_id": "anna"}).json()["events"]
+    assert events[0]["problem"]["errors"] == [{"pointer": "#/events/0", "detail": "a JSON object is required"}]
+    assert {fault["detail"] for fault in events[1]["problem"]["errors"]} == {"this field is required"}
 
 
 @pytest.mark.parametrize("text", ['{"\\ud800": 1}', '{"user_id": "\\ud800"}'])
