@@ -60,4 +60,7 @@ def main(address: str = "http://127.0.0.1:8080") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except httpx.ConnectError as error:
+        sys.exit(f"no server answers at {error.request.url}: {error}")
