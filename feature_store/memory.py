@@ -6,7 +6,7 @@ from feature_store.embedding import UserEmbedding
 from feature_store.events import Event, History
 from feature_store.export import exported_embeddings, exported_history
 from feature_store.met import MetItems
-from feature_store.stores import JsonObject, LocalStores
+from feature_store.stores import KEPT_CHECKPOINTS, JsonObject, LocalStores
 
 
 def open_memory() -> LocalStores:
@@ -67,14 +67,20 @@ class InMemoryUserEmbeddingStore:
     """Embeddings in dictionaries. No method awaits anything within, so each is whole."""
 
     def __init__(self) -> None:
-        self._embeddings: dict[str, dict[str, UserEmbedding]] = {}  # user id -> checkpoint id -> embedding
+        self._embeddings: dict[
+            str, dict[str, UserEmbedding]
+        ] = {}  # user id -> checkpoint id -> embedding, last put last
 
     async def put(self, user_id: str, embedding: UserEmbedding) -> None:
         """See `UserEmbeddingStore.put`."""
         vector = embedding.vector.copy()  # the caller may go on writing in theirs
         vector.flags.writeable = False
         kept = UserEmbedding(vector, embedding.checkpoint_id, embedding.watermark)
-        self._embeddings.setdefault(user_id, {})[embedding.checkpoint_id] = kept
+        theirs = self._embeddings.setdefault(user_id, {})
+        theirs.pop(embedding.checkpoint_id, None)
+        theirs[embedding.checkpoint_id] = kept
+        if len(theirs) > KEPT_CHECKPOINTS:
+            del theirs[next(iter(theirs))]
 
     async def get(self, user_id: str, checkpoint_id: str) -> UserEmbedding | None:
         """See `UserEmbeddingStore.get`."""

@@ -12,7 +12,7 @@ from feature_store.events import Event, History
 from feature_store.export import exported_embeddings, exported_history
 from feature_store.met import MetItems
 from feature_store.sqlite_file import Schema, SQLiteFile, open_file
-from feature_store.stores import JsonObject, LocalStores
+from feature_store.stores import KEPT_CHECKPOINTS, JsonObject, LocalStores
 
 # Text is compared byte by byte, which for UTF-8 is by code point.
 _OF_MET = "CREATE INDEX events_met ON events (user_id, item_id, sequence)"
@@ -38,11 +38,12 @@ _SCHEMA = Schema(
             watermark INTEGER NOT NULL,
             dim INTEGER NOT NULL,
             vector BLOB NOT NULL CHECK (length(vector) = 4 * dim),
+            sequence INTEGER NOT NULL DEFAULT 0,
             PRIMARY KEY (user_id, checkpoint_id)
         ) WITHOUT ROWID""",
         _OF_MET,
     ),
-    migrations={1: (_OF_MET,)},
+    migrations={1: (_OF_MET, "ALTER TABLE user_embeddings ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0")},
 )
 _INSERT_EVENT = (
     "INSERT INTO events (user_id, event_id, item_id, event, timestamp, value) VALUES (?, ?, ?, ?, ?, ?) "
@@ -50,6 +51,15 @@ _INSERT_EVENT = (
 )
 _DELETE_EVENTS = "DELETE FROM events WHERE user_id = ?"
 _MET = "SELECT item_id, MAX(sequence) FROM events WHERE user_id = ? GROUP BY item_id ORDER BY item_id"
+# The sequence says which of a person's embeddings were put last; those of a file of version 1 all have 0.
+_PUT_EMBEDDING = (
+    "INSERT OR REPLACE INTO user_embeddings (user_id, checkpoint_id, watermark, dim, vector, sequence) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, (SELECT COALESCE(MAX(sequence), 0) + 1 FROM user_embeddings WHERE user_id = ?1))"
+)
+_DELETE_EARLIER = (
+    "DELETE FROM user_embeddings WHERE user_id = ?1 AND checkpoint_id NOT IN (SELECT checkpoint_id "
+    "FROM user_embeddings WHERE user_id = ?1 ORDER BY sequence DESC, checkpoint_id DESC LIMIT ?2)"
+)
 _EMBEDDINGS = "SELECT checkpoint_id, watermark, vector FROM user_embeddings WHERE user_id = ?"
 _USERS_AT_A_TIME = 1000
 _LITTLE_ENDIAN = np.dtype("<f4")
@@ -155,13 +165,12 @@ class SQLiteUserEmbeddingStore:
         """See `UserEmbeddingStore.put`."""
         vector = embedding.vector.astype(_LITTLE_ENDIAN).tobytes()
         row = (user_id, embedding.checkpoint_id, embedding.watermark, len(embedding.vector), vector)
-        await self._file.write(
-            lambda connection: connection.execute(
-                "INSERT OR REPLACE INTO user_embeddings (user_id, checkpoint_id, watermark, dim, vector) "
-                "VALUES (?, ?, ?, ?, ?)",
-                row,
-            )
-        )
+
+        def operation(connection: sqlite3.Connection) -> None:
+            connection.execute(_PUT_EMBEDDING, row)
+            connection.execute(_DELETE_EARLIER, (user_id, KEPT_CHECKPOINTS))
+
+        await self._file.write(operation)
 
     async def get(self, user_id: str, checkpoint_id: str) -> UserEmbedding | None:
         """See `UserEmbeddingStore.get`."""

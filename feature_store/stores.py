@@ -11,6 +11,7 @@ from feature_store.events import Event, History
 from feature_store.met import MetItems
 
 JsonObject: TypeAlias = Mapping[str, object]
+KEPT_CHECKPOINTS = 2  # whose embeddings are kept of each person: what answers now, and what did before it
 
 
 class EventStore(Protocol):
@@ -49,10 +50,13 @@ class EventStore(Protocol):
 
 
 class UserEmbeddingStore(Protocol):
-    """The vectors folded in from what people did: one for each person and checkpoint."""
+    """The vectors folded in from what people did: of each person one for each of the last two checkpoints."""
 
     async def put(self, user_id: str, embedding: UserEmbedding) -> None:
-        """Keep the embedding in place of an earlier one of the same person and checkpoint."""
+        """Keep the embedding in place of an earlier one of the same person and checkpoint.
+
+        Beside it the one put last for another checkpoint is kept, which answers after a roll-back; others go.
+        """
         ...
 
     async def get(self, user_id: str, checkpoint_id: str) -> UserEmbedding | None:
@@ -60,7 +64,7 @@ class UserEmbeddingStore(Protocol):
         ...
 
     async def delete(self, user_id: str) -> int:
-        """Remove the person's embeddings of every checkpoint and say how many there were."""
+        """Remove the person's embeddings of all checkpoints and say how many there were."""
         ...
 
     async def export(self, user_id: str) -> JsonObject:

@@ -198,6 +198,17 @@ class UserEmbeddingStoreContract:
         assert await stores.embeddings.get("ada", "r0001-aa") == old
         assert await stores.embeddings.get("ada", "r0002-bb") == new
 
+    async def test_embeddings_of_the_two_checkpoints_put_last_are_kept(self, stores: LocalStores) -> None:
+        """As after a roll-back, where the checkpoint of the lower number is the later one to be put."""
+        await stores.embeddings.put("bob", an_embedding(1.0, checkpoint_id="r0001-aa"))
+        for number, checkpoint_id in enumerate(("r0001-aa", "r0002-bb", "r0001-aa", "r0003-cc")):
+            await stores.embeddings.put("ada", an_embedding(float(number), checkpoint_id=checkpoint_id))
+        assert await stores.embeddings.get("ada", "r0001-aa") == an_embedding(2.0, checkpoint_id="r0001-aa")
+        assert await stores.embeddings.get("ada", "r0002-bb") is None
+        assert await stores.embeddings.get("ada", "r0003-cc") == an_embedding(3.0, checkpoint_id="r0003-cc")
+        assert await stores.embeddings.get("bob", "r0001-aa") is not None
+        assert await stores.embeddings.delete("ada") == 2
+
     async def test_a_deleted_user_is_gone_from_every_checkpoint(self, stores: LocalStores) -> None:
         for user_id in ("ada", "bob"):
             for checkpoint_id in ("r0001-aa", "r0002-bb"):

@@ -12,7 +12,7 @@ from feature_store.met import MetItems
 from feature_store.stores import LocalStores
 
 _USERS = st.sampled_from(["ada", "bob", "c\0d"])
-_CHECKPOINTS = st.sampled_from(["r0001-aa", "r0002-bb"])
+_CHECKPOINTS = ("r0001-aa", "r0002-bb", "r0003-cc")
 
 
 class PutEvents(NamedTuple):
@@ -44,7 +44,7 @@ _EMBEDDINGS = st.builds(
     vector=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=3).map(
         lambda numbers: np.array(numbers, dtype=np.float32)
     ),
-    checkpoint_id=_CHECKPOINTS,
+    checkpoint_id=st.sampled_from(_CHECKPOINTS),
     watermark=st.integers(0, 2**63 - 1),
 )
 STEPS: st.SearchStrategy[list[Step]] = st.lists(
@@ -78,7 +78,7 @@ async def replay(stores: LocalStores, steps: Sequence[Step]) -> list[object]:
             met = await stores.events.met(user_id)
             assert met == MetItems(tuple(sorted(set(history.item_ids))), history.watermark)
             said.append((history.events, seen.index(history.watermark), await stores.events.export(user_id)))
-            said.extend([await stores.embeddings.get(user_id, checkpoint) for checkpoint in ("r0001-aa", "r0002-bb")])
+            said.extend([await stores.embeddings.get(user_id, checkpoint) for checkpoint in _CHECKPOINTS])
             said.append(await stores.embeddings.export(user_id))
         said.append(sorted([user_id async for user_id in stores.events.user_ids()]))
     return said

@@ -103,6 +103,10 @@ async def test_a_file_of_version_1_is_brought_to_this_one_with_all_it_holds(tmp_
     async with open_sqlite(tmp_path / "new.sqlite"):
         pass
     assert tables_in(path) == tables_in(tmp_path / "new.sqlite")
+    async with open_sqlite(path) as stores:
+        for checkpoint_id in ("r0002-bb", "r0003-cc"):
+            await stores.embeddings.put("ada", an_embedding(2.0, checkpoint_id=checkpoint_id))
+        assert await stores.embeddings.get("ada", "r0001-aa") is None
 
 
 async def test_many_bring_one_file_of_version_1_to_this_one_at_once(tmp_path: Path) -> None:
