@@ -10,10 +10,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.metrics import Metrics
-from serving.problems import stopping
+from serving.problems import framed_twice, stopping
 from serving.trace import request_id
 
 _LOG = logging.getLogger("serving.requests")
+_BOTH_FRAMES = {b"content-length", b"transfer-encoding"}
 
 
 def observed(
@@ -21,7 +22,9 @@ def observed(
 ) -> ASGIApp:
     """The app, observed.
 
-    A request that is cancelled, which only the end of the server does, is answered by 503.
+    HEAD is asked of the app as GET; the server below drops the body of the reply. A body framed in two ways is
+    refused (RFC 9112, section 6.1). A request that is cancelled, which only the end of the server does, is answered
+    by 503.
 
     What is logged and counted is the template of the route and the name of a configured placement: an address as it
     was sent, a query string or a body may hold what belongs to a person.
@@ -33,6 +36,8 @@ def observed(
             return
         started = time.perf_counter()
         identifier = request_id(scope["headers"])
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # a copy: below, it stays what it is
         status, begun = 500, False  # unless a reply begins
 
         async def send_named(message: Message) -> None:
@@ -43,6 +48,9 @@ def observed(
             await send(message)
 
         try:
+            if {name for name, _ in scope["headers"]} >= _BOTH_FRAMES:
+                await framed_twice()(scope, receive, send_named)
+                return
             await app(scope, _limited(receive, scope, max_body_bytes, body_seconds), send_named)
         except asyncio.CancelledError:
             # Not raised on: this is the whole of the task, and below us it would be logged as a fault of the app.

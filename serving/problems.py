@@ -120,6 +120,12 @@ def below_interface() -> Response:
     return respond(Problem("malformed-request", 400, "What was sent is not an HTTP/1.1 request."))
 
 
+def framed_twice() -> Response:
+    """The reply to a request of which two readers could see two ends: what follows must not be taken for another."""
+    detail = "A request has Content-Length or Transfer-Encoding, not both."
+    return respond(Problem("malformed-request", 400, detail, headers=_CLOSE))
+
+
 def stopping() -> Response:
     """The reply to a request that was not answered before the server had to stop."""
     detail = "The server stops, and has not answered; the request may be sent again, events too."
@@ -161,12 +167,19 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def framework(_request: Request, error: HTTPException) -> Response:
-        problem = _of_status(error.status_code, error.headers or {})
-        return respond(_unread(problem, error.__cause__) if error.status_code == 400 else problem)
+        return respond(_of_http(error))
 
     @app.exception_handler(Exception)
     async def unexpected(_request: Request, _error: Exception) -> Response:
         return respond(Problem("internal-error", 500, "The server failed; its log knows more under the request id."))
+
+
+def _of_http(error: HTTPException) -> Problem:
+    headers = dict(error.headers or {})
+    if headers.get("Allow") == "GET":
+        headers["Allow"] = "GET, HEAD"  # see serving.observed
+    problem = _of_status(error.status_code, headers)
+    return _unread(problem, error.__cause__) if error.status_code == 400 else problem
 
 
 def _unread(problem: Problem, cause: BaseException | None) -> Problem:

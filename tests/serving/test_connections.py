@@ -208,6 +208,18 @@ def test_what_is_no_http_is_a_problem_with_an_id(hasty: Server, sent: bytes) -> 
     assert seconds < 0.4
 
 
+def test_a_request_framed_in_two_ways_is_refused_and_nothing_behind_it_is_read(hasty: Server) -> None:
+    twice = b"content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+    with connected(hasty) as connection:
+        connection.sendall(b"POST /v1/events HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n" + twice + WHOLE)
+        received, _ = until_closed(connection)
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+    body = json.loads(received.partition(b"\r\n\r\n")[2])
+    assert body["type"] == "/problems/malformed-request"
+    assert "not both" in body["detail"]
+
+
 def test_a_body_that_breaks_http_after_its_reply_is_no_fault_of_ours(hasty: Server) -> None:
     with connected(hasty) as connection:
         connection.sendall(b"POST /nowhere HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n")

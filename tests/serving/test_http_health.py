@@ -73,6 +73,16 @@ def test_requests_are_counted_and_timed_by_route_placement_and_status(
     assert (server.metric(counted), server.metric(timed)) == (before[0] + 1, before[1] + 1)
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/version", "/metrics", "/nowhere"])
+def test_head_is_answered_like_get_without_a_body(server: Server, path: str) -> None:
+    got, head = server.client.get(path), server.client.head(path)
+    assert (head.status_code, head.headers["content-type"]) == (got.status_code, got.headers["content-type"])
+    if path != "/metrics":  # it has grown by then
+        assert head.headers["content-length"] == got.headers["content-length"]
+    assert head.content == b""
+    assert server.client.get(path).content  # the same connection still has one reply to one request
+
+
 def test_items_fallbacks_events_and_fold_ins_are_counted_by_what_became_of_them(server: Server) -> None:
     event = {"event_id": "e", "user_id": "counted", "item_id": "item-1", "event": "view"}
     cases = [
