@@ -10,12 +10,20 @@ from pathlib import Path
 
 
 def write_synced(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a new file and return when it is on the disk. The file must not exist yet."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write a new file and return when it is on the disk. The file must not exist yet.
+
+    Raises:
+        OSError: with the name of the file, also where the system gives none, as for a full disk.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def create(path: Path, content: bytes, mode: int = 0o644) -> None:

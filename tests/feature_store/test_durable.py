@@ -1,6 +1,8 @@
 """Files that are there whole or not at all."""
 
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -89,3 +91,21 @@ def test_a_lock_that_another_holds_is_not_waited_for_where_that_is_asked(tmp_pat
         pass
     with exclusive(tmp_path / "lock", wait=False):
         pass
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path) -> None:
+    """A limit on the size of files is a disk that is full after so many bytes."""
+    script = (
+        "import resource, signal, sys, pathlib\n"
+        "from feature_store.durable import write_synced\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n"
+        "    write_synced(pathlib.Path(sys.argv[1]), b'x' * 2000)\n"
+        "except OSError as error:\n"
+        "    print(error.filename)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "large"], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == f"{tmp_path / 'large'}\n"

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serving.running import Server
+from tests.serving.running import Server, until
 
 HERE = "/v1/placements/home:recommend"
 
@@ -194,7 +194,8 @@ def test_the_trace_id_of_the_client_names_the_request_in_reply_and_log(server: S
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
     response = server.client.get("/livez", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
     assert response.headers["x-request-id"] == trace
-    assert [line["route"] for line in server.logged("request") if line["request_id"] == trace] == ["/livez"]
+    named = until(lambda: [line for line in server.logged("request") if line["request_id"] == trace], server.log)
+    assert [line["route"] for line in named] == ["/livez"]
 
 
 def test_replies_on_one_connection_do_not_wait_for_the_client_s_acknowledgement(server: Server) -> None:
