@@ -27,6 +27,7 @@ from feature_store.arrays import Float32Array, Int32Array
 from feature_store.durable import sync_folder, write_synced
 from feature_store.embedding import UserEmbedding
 from feature_store.errors import BadInput, CorruptCheckpoint, UnknownCheckpoint, UntrustedCheckpoint
+from feature_store.faults import faults_of
 from feature_store.fold_in import FoldInSettings, fold_in, fold_in_many
 from feature_store.manifest import FORMAT_VERSION, CheckpointManifest, FileDigest, PrivacySpent, derive_checkpoint_id
 from feature_store.regular_file import read_regular
@@ -167,7 +168,7 @@ def read_manifest(folder: Path, trusted: TrustedKeys) -> CheckpointManifest:
         manifest = CheckpointManifest.model_validate_json(content)
     except ValidationError as error:
         raise CorruptCheckpoint(
-            f"the manifest of {folder.name} is not one of format {FORMAT_VERSION}: {error}"
+            f"the manifest of {folder.name} is not one of format {FORMAT_VERSION}: {faults_of(error)}"
         ) from error
     if manifest.format_version != FORMAT_VERSION:
         raise CorruptCheckpoint(

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from feature_store.checkpoint import Checkpoint, CheckpointDraft, read_checkpoint, read_manifest, write_checkpoint
 from feature_store.durable import exclusive, remove_drafts, replace, sync_folder
 from feature_store.errors import CorruptCheckpoint, NothingPromoted, UnknownCheckpoint
+from feature_store.faults import faults_of
 from feature_store.manifest import CheckpointId, CheckpointManifest
 from feature_store.regular_file import read_regular
 from feature_store.signing import SigningKey, TrustedKeys
@@ -101,7 +102,7 @@ class Registry:
         except FileNotFoundError:
             return Stages()
         except ValidationError as error:
-            raise CorruptCheckpoint(f"{self._stages} cannot be read: {error}") from error
+            raise CorruptCheckpoint(f"{self._stages} cannot be read: {faults_of(error)}") from error
         return Stages(found.production, found.previous)
 
     def production(self) -> str:
