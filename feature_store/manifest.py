@@ -43,7 +43,7 @@ class CheckpointManifest(BaseModel):
     checkpoint_id: CheckpointId
     parent_id: str | None = Field(default=None, description="the checkpoint that training went on from")
     created: datetime
-    round_number: int = Field(ge=0, description="rounds of training done")
+    round_number: int = Field(ge=0, description="the round of training that left these item vectors")
     dim: int = Field(ge=1, description="numbers in an item vector")
     catalogues: Mapping[str, int] = Field(description="vertical -> number of its items")
     fold_in: FoldInSettings

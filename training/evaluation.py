@@ -102,7 +102,10 @@ def fold_in_scorer(item_vectors: Float32Array, met: Histories, settings: FoldInS
 
 
 def top_rows(scores: Float32Array, k: int) -> Int32Array:
-    """Rows of the k highest scores of each line, best first, equal ones by lower row; shape (lines, min(k, items))."""
+    """Rows of the k highest scores of each line, best first; shape (lines, min(k, items)).
+
+    Among those chosen, equal scores go by lower row; which of several equal to the k-th is chosen is not said.
+    """
     k = min(k, scores.shape[1])
     top = np.sort(np.argpartition(-scores, k - 1, axis=1)[:, :k], axis=1)
     order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")

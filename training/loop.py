@@ -72,7 +72,7 @@ def run_rounds(
         The state after each round, and the report on it.
 
     Raises:
-        Diverged: the parameters are no longer finite.
+        Diverged: an update or a parameter is no longer finite.
     """
     clients = population(train)
     while state.round_number < rounds and not has_converged(state.validation, patience):
