@@ -51,15 +51,20 @@ def limits_of(config: ServingConfig) -> Limits:
     return Limits(connections, config.header_seconds, config.body_seconds)
 
 
-def protocol(limits: Limits) -> type[H11Protocol]:
+def protocol(limits: Limits) -> type["Connection"]:
     """Uvicorn's protocol of one connection, within the limits."""
-    return type("_Limited", (_Connection,), {"limits": limits})
+    return type("_Limited", (Connection,), {"limits": limits})
 
 
-class _Connection(H11Protocol):
-    """One connection. At most one deadline runs for what the client sends, and one for what it takes."""
+class Connection(H11Protocol):
+    """One connection. At most one deadline runs for what the client sends, and one for what it takes.
+
+    stopping: set once the server is told to stop. uvicorn then closes the connections that it knows; one that asyncio
+        was just accepting comes later, and would be waited for.
+    """
 
     limits: ClassVar[Limits]
+    stopping: ClassVar[bool] = False
     _sending: asyncio.TimerHandle | None = None
     _sending_what: str = ""
     _taking: asyncio.TimerHandle | None = None
@@ -70,6 +75,8 @@ class _Connection(H11Protocol):
             transport.abort()
             return
         super().connection_made(transport)
+        if self.stopping:
+            self.shutdown()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -18,7 +18,7 @@ from feature_store.sqlite import open_sqlite
 from feature_store.stores import LocalStores
 from serving.app import create_app
 from serving.config import ServingConfig
-from serving.connections import ACCEPTED_AT_ONCE, limits_of, protocol
+from serving.connections import ACCEPTED_AT_ONCE, Connection, limits_of, protocol
 from serving.live import LiveModel
 from serving.logs import log_to_stderr
 from serving.metrics import create_metrics
@@ -79,6 +79,7 @@ async def _listen(
     app: ASGIApp, bound: socket.socket, config: ServingConfig, listening: Callable[[str], None] | None
 ) -> None:
     """Answer requests until told to stop by a signal or by cancellation, then let those under way finish."""
+    connections = protocol(limits_of(config))
     settings = uvicorn.Config(
         app,
         lifespan="off",
@@ -87,14 +88,14 @@ async def _listen(
         log_config=None,
         access_log=False,
         server_header=False,
-        http=protocol(limits_of(config)),
+        http=connections,
         backlog=ACCEPTED_AT_ONCE,
         timeout_keep_alive=config.keep_alive_seconds,
         timeout_graceful_shutdown=config.drain_seconds,
     )
     host, port = bound.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    server = _Server(settings, address, listening)
+    server = _Server(settings, address, connections, listening)
     serving = asyncio.create_task(server.serve([bound]))
     try:
         await asyncio.shield(serving)
@@ -106,14 +107,25 @@ async def _listen(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, but for two things: it says when it listens, and a signal only makes it stop.
+    """uvicorn's server, but for three things: it says when it listens, and a signal only makes it stop.
 
     uvicorn raises the signal once more after it has stopped, which ends the process before the stores are closed.
+    And connections are told that it stops, those too that are accepted a moment later.
     """
 
-    def __init__(self, config: uvicorn.Config, address: str, listening: Callable[[str], None] | None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        address: str,
+        connections: type[Connection],
+        listening: Callable[[str], None] | None,
+    ) -> None:
         super().__init__(config)
-        self._address, self._listening = address, listening
+        self._address, self._connections, self._listening = address, connections, listening
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._connections.stopping = True
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
