@@ -51,20 +51,20 @@ def limits_of(config: ServingConfig) -> Limits:
     return Limits(connections, config.header_seconds, config.body_seconds)
 
 
-def protocol(limits: Limits) -> type["Connection"]:
-    """Uvicorn's protocol of one connection, within the limits."""
-    return type("_Limited", (Connection,), {"limits": limits})
-
-
-class Connection(H11Protocol):
-    """One connection. At most one deadline runs for what the client sends, and one for what it takes.
+def protocol(limits: Limits, stopping: asyncio.Event) -> type[H11Protocol]:
+    """Uvicorn's protocol of one connection, within the limits.
 
     stopping: set once the server is told to stop. uvicorn then closes the connections that it knows; one that asyncio
         was just accepting comes later, and would be waited for.
     """
+    return type("_Limited", (_Connection,), {"limits": limits, "stopping": stopping})
+
+
+class _Connection(H11Protocol):
+    """One connection. At most one deadline runs for what the client sends, and one for what it takes."""
 
     limits: ClassVar[Limits]
-    stopping: ClassVar[bool] = False
+    stopping: ClassVar[asyncio.Event]
     _sending: asyncio.TimerHandle | None = None
     _sending_what: str = ""
     _taking: asyncio.TimerHandle | None = None
@@ -75,7 +75,7 @@ class Connection(H11Protocol):
             transport.abort()
             return
         super().connection_made(transport)
-        if self.stopping:
+        if self.stopping.is_set():
             self.shutdown()
         self._watch()
 

@@ -18,7 +18,7 @@ from feature_store.sqlite import open_sqlite
 from feature_store.stores import LocalStores
 from serving.app import create_app
 from serving.config import ServingConfig
-from serving.connections import ACCEPTED_AT_ONCE, Connection, limits_of, protocol
+from serving.connections import ACCEPTED_AT_ONCE, limits_of, protocol
 from serving.live import LiveModel
 from serving.logs import log_to_stderr
 from serving.metrics import create_metrics
@@ -79,7 +79,7 @@ async def _listen(
     app: ASGIApp, bound: socket.socket, config: ServingConfig, listening: Callable[[str], None] | None
 ) -> None:
     """Answer requests until told to stop by a signal or by cancellation, then let those under way finish."""
-    connections = protocol(limits_of(config))
+    stopping = asyncio.Event()
     settings = uvicorn.Config(
         app,
         lifespan="off",
@@ -88,14 +88,14 @@ async def _listen(
         log_config=None,
         access_log=False,
         server_header=False,
-        http=connections,
+        http=protocol(limits_of(config), stopping),
         backlog=ACCEPTED_AT_ONCE,
         timeout_keep_alive=config.keep_alive_seconds,
         timeout_graceful_shutdown=config.drain_seconds,
     )
     host, port = bound.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    server = _Server(settings, address, connections, listening)
+    server = _Server(settings, address, stopping, listening)
     serving = asyncio.create_task(server.serve([bound]))
     try:
         await asyncio.shield(serving)
@@ -117,14 +117,14 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         address: str,
-        connections: type[Connection],
+        stopping: asyncio.Event,
         listening: Callable[[str], None] | None,
     ) -> None:
         super().__init__(config)
-        self._address, self._connections, self._listening = address, connections, listening
+        self._address, self._stopping, self._listening = address, stopping, listening
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._connections.stopping = True
+        self._stopping.set()
         await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
