@@ -9,12 +9,12 @@ from benchmarks.machine import peak_memory_megabytes, provenance
 from benchmarks.peers import PeerResult, judge, peers
 from feature_store.arrays import Float32Array
 from feature_store.errors import BadInput
-from training.algorithm import make_algorithm
 from training.canary import Canary, canary
 from training.cohort import population
 from training.evaluation import Quality
 from training.item_features import ItemFeatures
 from training.item_tower import ItemTower
+from training.recommender import make_algorithm
 from training.run import TrainingRun, prepare
 from training.settings import TrainingSettings
 from training.split import Split

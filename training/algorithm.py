@@ -1,54 +1,36 @@
-"""A federated algorithm: what clients receive, what they do with it, and what the server makes of their sum.
+"""A federated algorithm: what clients receive, what they do with it, and what the server makes of their updates.
 
-The loop knows these three functions and nothing of recommenders.
+The loop knows these four parts and nothing else: not what is learnt, and not what a client's data looks like.
+`training/recommender.py` puts them together for the two-tower model, `examples/federated_classification.py` for
+a classifier.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
-from feature_store.arrays import Float32Array, Int32Array
+from training.aggregation import MEAN, Aggregation
 from training.client_update import ClientUpdate
-from training.curvature import curvature
-from training.fedavg import fedavg
-from training.item_tower import ItemTower
-from training.local_training import local_training_update
-from training.reconstruction import curvature_update
 from training.server_optimizer import ServerOptimizer
 from training.server_state import ServerState
-from training.settings import AlgorithmSettings
+
+Sent = TypeVar("Sent")
+"""What every client of a round receives."""
+
+Data = TypeVar("Data")
+"""What one client has to train on."""
 
 
-class Algorithm(NamedTuple):
+class Algorithm(NamedTuple, Generic[Sent, Data]):
     """One federated algorithm.
 
-    broadcast: from the server state to the item vectors that every client of the round receives.
-    client_update: from those and the histories of the cohort to their summed update.
+    broadcast: from the server state to what every client of the round receives.
+    client_update: from that and the data of some clients to their summed update; for any number of clients, as a
+        device has one, a cell its own and a simulation a whole cohort.
     server: the server optimizer that the update is made for.
+    aggregation: how the updates of a cohort become one.
     """
 
-    broadcast: Callable[[ServerState], Float32Array]
-    client_update: Callable[[Float32Array, Sequence[Int32Array]], ClientUpdate]
+    broadcast: Callable[[ServerState], Sent]
+    client_update: Callable[[Sent, Sequence[Data]], ClientUpdate]
     server: ServerOptimizer
-
-
-def make_algorithm(tower: ItemTower, clients: int, settings: AlgorithmSettings) -> Algorithm:
-    """The algorithm that the settings name, for a population of that many clients."""
-    fold_in = settings.fold_in(tower.items)
-
-    def broadcast(state: ServerState) -> Float32Array:
-        return tower.item_vectors(state.parameters)
-
-    if settings.algorithm == "curvature":
-        return Algorithm(
-            broadcast,
-            lambda vectors, histories: curvature_update(vectors, histories, fold_in),
-            curvature(tower, fold_in, clients, settings.curvature),
-        )
-    local = settings.fedavg
-    return Algorithm(
-        broadcast,
-        lambda vectors, histories: local_training_update(
-            vectors, histories, fold_in, local.local_epochs, local.client_learning_rate
-        ),
-        fedavg(tower, clients, local),
-    )
+    aggregation: Aggregation = MEAN

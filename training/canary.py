@@ -14,8 +14,8 @@ import numpy as np
 from feature_store.arrays import Float32Array, Int32Array
 from feature_store.errors import BadInput
 from feature_store.fold_in import FoldInSettings, fold_in
-from training.algorithm import Algorithm
 from training.item_tower import ID_EMBEDDING
+from training.recommender import RecommenderAlgorithm
 from training.server_state import ServerState
 from training.split import Split
 
@@ -40,7 +40,11 @@ class Canary:
 
 
 def canary(
-    algorithm: Algorithm, item_vectors: Float32Array, settings: FoldInSettings, split: Split, users: int = 200
+    algorithm: RecommenderAlgorithm,
+    item_vectors: Float32Array,
+    settings: FoldInSettings,
+    split: Split,
+    users: int = 200,
 ) -> Canary:
     """Let the canary rank one held-out item of each of some people against 99 items that they have not met.
 
@@ -76,7 +80,7 @@ def canary(
 
 
 def _pushes(
-    algorithm: Algorithm,
+    algorithm: RecommenderAlgorithm,
     item_vectors: Float32Array,
     embedding: Float32Array,
     history: Int32Array,
@@ -85,7 +89,7 @@ def _pushes(
     """How far one round with this client alone pushes each candidate's score towards 0, relative to the median."""
     parameters = {ID_EMBEDDING: item_vectors}
     state = ServerState(0, parameters, algorithm.server.init(parameters))
-    after = algorithm.server.apply(state, algorithm.client_update(item_vectors, [history]))
+    after = algorithm.server.apply(state, algorithm.client_update(algorithm.broadcast(state), [history]))
     before = item_vectors[candidates] @ embedding
     pushes = 1 - (after.parameters[ID_EMBEDDING][candidates] @ embedding) / before
     relative: Float32Array = np.round(pushes / np.median(pushes), _PRECISION)

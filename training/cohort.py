@@ -1,4 +1,4 @@
-"""The cohort: which clients take part in a round."""
+"""The cohort: which clients take part in a round, and with whom each is summed."""
 
 import numpy as np
 
@@ -19,3 +19,14 @@ def sample_cohort(clients: Int64Array, size: int, seed: int, round_number: int) 
     """`size` distinct clients (all, where there are fewer), uniformly; a function of seed and round alone."""
     random = np.random.default_rng([seed, round_number])
     return np.sort(random.choice(clients, size=min(size, len(clients)), replace=False))
+
+
+def groups(cohort: Int64Array, size: int | None, seed: int, round_number: int) -> list[Int64Array]:
+    """The cohort cut at random into groups of `size` clients, or of fewer where it does not come out even.
+
+    Each client is in one group. None makes the whole cohort one group.
+    """
+    if size is None:
+        return [cohort]
+    random = np.random.default_rng([seed, round_number, 1])  # not the draw of the cohort itself
+    return [np.sort(group) for group in np.array_split(random.permutation(cohort), -(-len(cohort) // size))]

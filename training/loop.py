@@ -1,17 +1,19 @@
-"""The loop: rounds of federated training as a pipeline of values, one report a round."""
+"""The loop: rounds of federated training as a pipeline of values, one report a round.
+
+It knows nothing of recommenders: what is broadcast and what a client has to train on is the algorithm's affair.
+"""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from feature_store.arrays import Float32Array, Float64Array
+from feature_store.arrays import Float32Array, Float64Array, Int64Array
 from feature_store.errors import Diverged
-from training.algorithm import Algorithm
-from training.cohort import population, sample_cohort
+from training.algorithm import Algorithm, Data, Sent
+from training.cohort import groups, sample_cohort
 from training.convergence import has_converged
-from training.histories import Histories
 from training.server_state import ServerState
 
 
@@ -43,8 +45,9 @@ class RoundReport:
 
 
 def run_rounds(
-    algorithm: Algorithm,
-    train: Histories,
+    algorithm: Algorithm[Sent, Data],
+    data: Sequence[Data],
+    clients: Int64Array,
     state: ServerState,
     *,
     rounds: int,
@@ -60,7 +63,8 @@ def run_rounds(
 
     Args:
         algorithm: what clients and server do.
-        train: the clients' histories; those without items take no part.
+        data: what each client has to train on.
+        clients: the numbers in `data` of those that can take part, ascending; the population.
         state: where to start; of round 0 for a new run.
         rounds: the limit, rounds done before included.
         cohort: clients a round; all of them where there are fewer.
@@ -74,11 +78,14 @@ def run_rounds(
     Raises:
         Diverged: an update or a parameter is no longer finite.
     """
-    clients = population(train)
     while state.round_number < rounds and not has_converged(state.validation, patience):
         started = time.perf_counter()
         members = sample_cohort(clients, cohort, seed, state.round_number)
-        update = algorithm.client_update(algorithm.broadcast(state), [train[client] for client in members])
+        sent = algorithm.broadcast(state)
+        update = algorithm.aggregation.aggregate(
+            algorithm.client_update(sent, [data[client] for client in group])
+            for group in groups(members, algorithm.aggregation.group_size, seed, state.round_number)
+        )
         _require_finite({**update.sums, "loss": np.array(update.loss)}, "client updates", state.round_number + 1)
         state = algorithm.server.apply(state, update)
         _require_finite(state.parameters, "parameters", state.round_number)

@@ -1,19 +1,19 @@
 """A training run: a split, features and settings, put together and ready to go."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from feature_store.arrays import Float32Array
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.errors import BadInput
 from feature_store.fold_in import FoldInSettings
-from training.algorithm import Algorithm, make_algorithm
 from training.cohort import population
 from training.evaluation import Quality, evaluate, fold_in_scorer
 from training.item_features import ItemFeatures
 from training.item_tower import ItemTower
 from training.loop import RoundReport, run_rounds
 from training.publication import checkpoint_draft
+from training.recommender import RecommenderAlgorithm, make_algorithm
 from training.server_state import Run, ServerState
 from training.settings import TrainingSettings
 from training.split import Split, digest
@@ -27,7 +27,7 @@ class TrainingRun:
     features: ItemFeatures
     settings: TrainingSettings
     tower: ItemTower
-    algorithm: Algorithm
+    algorithm: RecommenderAlgorithm
 
     @property
     def fold_in(self) -> FoldInSettings:
@@ -39,16 +39,24 @@ class TrainingRun:
         parameters = self.tower.init(self.settings.seed)
         return ServerState(0, parameters, self.algorithm.server.init(parameters))
 
-    def rounds(self, state: ServerState, *, validate: bool = True) -> Iterator[tuple[ServerState, RoundReport]]:
-        """Go on from `state` to the end of the run; see `training.loop.run_rounds`."""
+    def rounds(
+        self, state: ServerState, *, validate: bool = True, judged: Callable[[Quality], None] = lambda _: None
+    ) -> Iterator[tuple[ServerState, RoundReport]]:
+        """Go on from `state` to the end of the run; see `training.loop.run_rounds`.
+
+        judged: told the whole quality on the validation items, before the report of its round, which has NDCG alone.
+        """
         has_validation = validate and self.split.valid.rows.size > 0
 
         def ndcg(state: ServerState) -> float:
-            return self.validation(state).ndcg
+            quality = self.validation(state)
+            judged(quality)
+            return quality.ndcg
 
         return run_rounds(
             self.algorithm,
             self.split.train,
+            population(self.split.train),
             state,
             rounds=self.settings.rounds,
             cohort=self.settings.cohort,

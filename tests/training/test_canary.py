@@ -7,17 +7,17 @@ import pytest
 
 from feature_store.errors import BadInput
 from tests.training.worlds import checkerboard
-from training.algorithm import Algorithm, make_algorithm
 from training.canary import canary
 from training.client_update import ClientUpdate
 from training.item_features import ItemFeatures
 from training.item_tower import ItemTower
+from training.recommender import RecommenderAlgorithm, make_algorithm
 from training.settings import AlgorithmSettings
 
 SPLIT = checkerboard(people=30, items=140, met=20)
 
 
-def parts(name: str) -> tuple[Algorithm, np.ndarray, AlgorithmSettings]:
+def parts(name: str) -> tuple[RecommenderAlgorithm, np.ndarray, AlgorithmSettings]:
     settings = AlgorithmSettings.model_validate({"algorithm": name, "dim": 8})
     tower = ItemTower(ItemFeatures.of_categories([()] * 140), 8)
     return make_algorithm(tower, 1, settings), tower.init(1, scale=1.0)["id_embedding"], settings

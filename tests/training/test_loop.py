@@ -87,7 +87,7 @@ def test_each_round_draws_a_cohort_of_its_own() -> None:
         return run.algorithm.client_update(vectors, histories)
 
     algorithm = run.algorithm._replace(client_update=watched)
-    list(run_rounds(algorithm, SPLIT.train, run.start(), rounds=6, cohort=20, seed=7))
+    list(run_rounds(algorithm, SPLIT.train, np.arange(60), run.start(), rounds=6, cohort=20, seed=7))
     assert len(set(cohorts)) == 6
     expected = [SPLIT.train[client] for client in sample_cohort(np.arange(60), 20, seed=7, round_number=5)]
     assert cohorts[5] == tuple(tuple(history) for history in expected)
@@ -140,7 +140,12 @@ def test_the_state_that_validated_best_is_chosen_also_after_an_interruption(tmp_
     def rounds(state: ServerState, limit: int) -> list[ServerState]:
         settings = {"rounds": limit, "cohort": 20, "seed": 7}
         scripted = run_rounds(
-            run.algorithm, SPLIT.train, state, **settings, evaluate=lambda state: metrics[state.round_number]
+            run.algorithm,
+            SPLIT.train,
+            np.arange(60),
+            state,
+            **settings,
+            evaluate=lambda state: metrics[state.round_number],
         )
         return [state for state, _ in scripted]
 
