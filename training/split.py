@@ -1,4 +1,4 @@
-"""A split: what each client trains on, what tunes the run, and what judges it. The three never overlap."""
+"""A split: what each client trains on, what tunes the run, and what judges it."""
 
 import hashlib
 import json
@@ -11,16 +11,39 @@ from feature_store.errors import BadInput
 from feature_store.vocabulary import ItemVocabulary
 from training.histories import Histories
 from training.interactions import Interactions
+from training.split_log import MeetingLog
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfReach:
+    """What a split at a point of time cannot ask of any model that was trained before it.
+
+    people: those who came first after the train part had ended.
+    items: those that were met first after it.
+    targets: how many of the held-out items are of such people, or are such items; they are no targets.
+    asked: how many held-out items there were, those included.
+    """
+
+    people: int = 0
+    items: int = 0
+    targets: int = 0
+    asked: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
     """Item rows of every client, in three parts; client u of each part is the same person, user_ids[u].
 
+    The parts of a person do not overlap, unless `ranks_met`.
+
     train: what the client trains on. Negatives are drawn from everything outside it, and from nothing less.
     valid: tunes settings and stops training.
     test: judges the outcome; nothing is chosen by it.
-    repeats: interactions that met an item the person had met before; the first one alone was split.
+    repeats: interactions that met an item the person had met before; the first one alone was split (of each part,
+        where `ranks_met`).
+    ranks_met: whether items that a person has met before are ranked like any other, and are targets when met again.
+    log: all meetings of the train part with their age, where the split is one at points of time.
+    out_of_reach: what such a split left out.
     """
 
     vocabulary: ItemVocabulary
@@ -29,11 +52,24 @@ class Split:
     valid: Histories
     test: Histories
     repeats: int = 0
+    ranks_met: bool = False
+    log: MeetingLog | None = None
+    out_of_reach: OutOfReach = OutOfReach()
 
     def __post_init__(self) -> None:
         for name, part in (("train", self.train), ("valid", self.valid), ("test", self.test)):
             if len(part) != len(self.user_ids):
                 raise BadInput(f"the {name} part of a split of {len(self.user_ids)} people has {len(part)} clients")
+
+    @property
+    def met_before_valid(self) -> tuple[Histories, ...]:
+        """The parts whose items are left out of a person's ranking when valid judges."""
+        return () if self.ranks_met else (self.train,)
+
+    @property
+    def met_before_test(self) -> tuple[Histories, ...]:
+        """The parts whose items are left out of a person's ranking when test judges."""
+        return () if self.ranks_met else (self.train, self.valid)
 
     @property
     def only_trained(self) -> int:
@@ -79,11 +115,24 @@ def digest(split: Split) -> str:
     for part in (split.train, split.valid, split.test):
         total.update(part.offsets.astype("<i8").tobytes())
         total.update(part.rows.astype("<i4").tobytes())
+    if split.ranks_met:
+        total.update(b"ranks met")
     return total.hexdigest()
 
 
 def _first_met(interactions: Interactions) -> tuple[Histories, int]:
     """The distinct items of each person by the time they were first met, and how many repeats that leaves out."""
+    require_timestamps(interactions)
+    by_time = np.lexsort((interactions.timestamps, interactions.users))  # stable: equal times stay in file order
+    users, items = interactions.users[by_time], interactions.items[by_time]
+    pairs = users.astype(np.int64) * len(interactions.vocabulary) + items
+    first = np.sort(np.unique(pairs, return_index=True)[1])
+    lengths = np.bincount(users[first], minlength=len(interactions.user_ids))
+    return Histories(items[first], _offsets(lengths)), len(interactions) - len(first)
+
+
+def require_timestamps(interactions: Interactions) -> None:
+    """Raise `BadInput` where there are no interactions, or some without a timestamp: they cannot be split by time."""
     if not len(interactions):
         raise BadInput("there are no interactions to split: the file has none, or all were left out")
     absent = int(np.isnan(interactions.timestamps).sum())
@@ -91,12 +140,6 @@ def _first_met(interactions: Interactions) -> tuple[Histories, int]:
         raise BadInput(
             f"a split by time needs a timestamp for each interaction; {absent} of these {len(interactions)} have none"
         )
-    by_time = np.lexsort((interactions.timestamps, interactions.users))  # stable: equal times stay in file order
-    users, items = interactions.users[by_time], interactions.items[by_time]
-    pairs = users.astype(np.int64) * len(interactions.vocabulary) + items
-    first = np.sort(np.unique(pairs, return_index=True)[1])
-    lengths = np.bincount(users[first], minlength=len(interactions.user_ids))
-    return Histories(items[first], _offsets(lengths)), len(interactions) - len(first)
 
 
 def _share(share: float, lengths: Int64Array) -> Int64Array:
