@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from feature_store.arrays import Float32Array
 from feature_store.errors import BadInput
 
+WEIGHT = "weight"
+"""The sum of what each client's delta counts by: of its examples, or of 1."""
+
+ITEM_COUNTS = "item_counts"
+"""The sum of 0 or 1 an item: whether the client has met it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClientUpdate:

@@ -1,40 +1,37 @@
-"""The FedAvg server: the weighted mean of what the clients trained (McMahan et al. 2017, algorithm 1)."""
+"""FedAvg's step: to the mean of what the clients trained (McMahan et al. 2017, algorithm 1), or some way there.
 
-from collections.abc import Mapping
-from dataclasses import replace
+Two numbers say how far. The learning rate α_g scales the averaged update, and the mixing rate β then keeps a
+share of the old parameters:
+
+    θ_avg = θ_t + α_g Δ,      θ_{t+1} = θ_avg + β (θ_t − θ_avg) = θ_t + (1 − β) α_g Δ
+
+with Δ the clients' mean of (local minus global). So the two compose to one factor, (1 − β) α_g. They are two
+because they answer two questions: how much an averaged update is worth, and how fast the model may change.
+α_g = 1 and β = 0 is the algorithm of the paper.
+"""
 
 import numpy as np
 
 from feature_store.arrays import Float32Array
-from training.aggregation import scaled_to_population
-from training.client_update import ClientUpdate
-from training.item_tower import ItemTower, Parameters
-from training.server_optimizer import ServerOptimizer
-from training.server_state import ServerState
-from training.settings import FedAvgSettings
+from training.delta_step import DeltaStep
+from training.named_arrays import NamedArrays, mapped
+from training.server_settings import FedAvgServer
 
 
-def fedavg(tower: ItemTower, clients: int, settings: FedAvgSettings) -> ServerOptimizer:
-    """The server optimizer for updates of `training.local_training.local_training_update`.
+def fedavg(settings: FedAvgServer) -> DeltaStep:
+    """The step; it remembers nothing."""
+    rate, mixing = np.float32(settings.learning_rate), np.float32(settings.mixing)
 
-    The mean of (local minus global) is carried through the tower by the chain rule. With an id embedding
-    alone, or with one local epoch, that is exactly the mean of what the clients would have trained in a copy
-    of the whole tower.
-    """
-
-    def init(parameters: Parameters) -> Mapping[str, Float32Array]:
+    def init(parameters: NamedArrays) -> NamedArrays:
         del parameters
-        return {"item_counts": np.zeros(tower.items, np.float32)}
+        return {}
 
-    def apply(state: ServerState, update: ClientUpdate) -> ServerState:
-        mean = update.sums["item_delta"] / update.sums["weight"]
-        deltas = tower.pull_back(state.parameters, mean)
-        rate = np.float32(settings.server_learning_rate)
-        parameters = {name: array + rate * deltas[name] for name, array in state.parameters.items()}
-        counts = scaled_to_population(update, clients)["item_counts"]
-        share = np.float32(1 / (state.round_number + 1))
-        before = state.statistics["item_counts"]
-        statistics = {"item_counts": before + share * (counts - before)}
-        return replace(state, round_number=state.round_number + 1, parameters=parameters, statistics=statistics)
+    def moved(old: Float32Array, delta: Float32Array) -> Float32Array:
+        averaged = old + rate * delta
+        mixed: Float32Array = averaged + mixing * (old - averaged)
+        return mixed
 
-    return ServerOptimizer(init, apply)
+    def apply(parameters: NamedArrays, delta: NamedArrays, memory: NamedArrays) -> tuple[NamedArrays, NamedArrays]:
+        return mapped(moved, parameters, delta), memory
+
+    return DeltaStep(init, apply)

@@ -1,14 +1,20 @@
 """The algorithms of the two-tower model, as the settings name them."""
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from feature_store.arrays import Float32Array, Int32Array
 from training.algorithm import Algorithm
+from training.averaging import averaging, make_step
+from training.client_update import ClientUpdate
+from training.contribution import contributions
 from training.curvature import curvature
-from training.fedavg import fedavg
+from training.item_counts import counting
 from training.item_tower import ItemTower
 from training.local_training import local_training_update
+from training.named_arrays import NamedArrays
 from training.reconstruction import curvature_update
+from training.robust_aggregation import make_aggregation
 from training.server_state import ServerState
 from training.settings import AlgorithmSettings
 
@@ -19,21 +25,31 @@ RecommenderAlgorithm: TypeAlias = Algorithm[Float32Array, Int32Array]
 def make_algorithm(tower: ItemTower, clients: int, settings: AlgorithmSettings) -> RecommenderAlgorithm:
     """The algorithm that the settings name, for a population of that many clients."""
     fold_in = settings.fold_in(tower.items)
+    aggregation, bound = make_aggregation(settings.aggregation), settings.aggregation.clip_norm
 
     def broadcast(state: ServerState) -> Float32Array:
         return tower.item_vectors(state.parameters)
 
+    def reconstructed(vectors: Float32Array, histories: Sequence[Int32Array]) -> ClientUpdate:
+        return curvature_update(vectors, histories, fold_in)
+
+    def trained(vectors: Float32Array, histories: Sequence[Int32Array]) -> ClientUpdate:
+        local = settings.fedavg
+        return local_training_update(vectors, histories, fold_in, local.local_epochs, local.client_learning_rate)
+
+    def carry(parameters: NamedArrays, mean: NamedArrays) -> NamedArrays:
+        return tower.pull_back(parameters, mean["item_delta"])
+
     if settings.algorithm == "curvature":
         return Algorithm(
             broadcast,
-            lambda vectors, histories: curvature_update(vectors, histories, fold_in),
+            reconstructed if bound is None else contributions(reconstructed, settings.aggregation),
             curvature(tower, fold_in, clients, settings.curvature),
+            aggregation,
         )
-    local = settings.fedavg
     return Algorithm(
         broadcast,
-        lambda vectors, histories: local_training_update(
-            vectors, histories, fold_in, local.local_epochs, local.client_learning_rate
-        ),
-        fedavg(tower, clients, local),
+        contributions(trained, settings.aggregation),
+        counting(averaging(make_step(settings.server), carry), tower.items, clients),
+        aggregation,
     )

@@ -1,7 +1,8 @@
 """A training run: a split, features and settings, put together and ready to go."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from feature_store.arrays import Float32Array
 from feature_store.checkpoint import CheckpointDraft
@@ -70,26 +71,25 @@ class TrainingRun:
         return self.tower.item_vectors(state.parameters)
 
     def validation(self, state: ServerState) -> Quality:
-        """Quality on the validation items, train items left out of the ranking."""
+        """Quality on the validation items, train items left out of the ranking unless the split ranks them."""
         scorer = fold_in_scorer(self.item_vectors(state), self.split.train, self.fold_in)
         most = self.settings.validation_users
-        return evaluate(scorer, self.tower.items, self.split.valid, [self.split.train], most)
+        return evaluate(scorer, self.tower.items, self.split.valid, self.split.met_before_valid, most)
 
     def test(self, state: ServerState) -> Quality:
-        """Quality on the test items, train and validation items left out of the ranking."""
+        """Quality on the test items, train and validation items left out of the ranking unless the split ranks them."""
         scorer = fold_in_scorer(self.item_vectors(state), self.split.train, self.fold_in)
-        return evaluate(scorer, self.tower.items, self.split.test, [self.split.train, self.split.valid])
+        return evaluate(scorer, self.tower.items, self.split.test, self.split.met_before_test)
 
     def identity(self) -> Run:
         """What the numbers of the run follow from; a saved state of another identity is refused.
 
         The round limit and the patience are not in it: they say when to stop, not what a round does.
         """
-        settings = self.settings
-        flat = settings.model_dump(exclude={"rounds", "patience", "curvature", "fedavg"})
-        of_algorithm = settings.curvature if settings.algorithm == "curvature" else settings.fedavg
+        unused = {"fedavg", "server"} if self.settings.algorithm == "curvature" else {"curvature"}
+        settings = self.settings.model_dump(exclude={"rounds", "patience", *unused})
         data = {"data": digest(self.split), "features": self.features.digest()}
-        return {**flat, **of_algorithm.model_dump(), **data, "alpha": self.fold_in.alpha}
+        return {**_flat(settings), **data, "alpha": self.fold_in.alpha}
 
     def draft(self, state: ServerState, vertical: str) -> CheckpointDraft:
         """The checkpoint of that state, with its validation figures."""
@@ -125,3 +125,11 @@ def prepare(split: Split, settings: TrainingSettings, features: ItemFeatures | N
         )
     tower = ItemTower(features, settings.dim)
     return TrainingRun(split, features, settings, tower, make_algorithm(tower, len(population(split.train)), settings))
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings on one level, as `curvature.momentum`."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat

@@ -1,11 +1,10 @@
 """The server optimizer: a pair of pure functions that turn a summed update into the next server state."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
-from feature_store.arrays import Float32Array
 from training.client_update import ClientUpdate
-from training.item_tower import Parameters
+from training.named_arrays import NamedArrays
 from training.server_state import ServerState
 
 
@@ -16,5 +15,5 @@ class ServerOptimizer(NamedTuple):
     apply: from the state and the cohort's summed update to the state after the round.
     """
 
-    init: Callable[[Parameters], Mapping[str, Float32Array]]
+    init: Callable[[NamedArrays], NamedArrays]
     apply: Callable[[ServerState, ClientUpdate], ServerState]

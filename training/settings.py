@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from feature_store.fold_in import FoldInSettings
+from training.server_settings import AggregationSettings, FedAvgServer, ServerSettings
 
 UNMET_WEIGHT = 720.0
 """α·items of the default: together, the items that a person has not met weigh as much as 720 that were met.
@@ -30,13 +31,12 @@ class CurvatureSettings(BaseModel):
 
 
 class FedAvgSettings(BaseModel):
-    """How far clients train, and how much of it the server takes."""
+    """How far clients train."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     local_epochs: int = Field(default=2, ge=1, description="E, gradient steps of a client")
     client_learning_rate: float = Field(default=0.1, gt=0, description="α_i, of those steps")
-    server_learning_rate: float = Field(default=1.0, gt=0, description="α_g; 1 takes the clients' mean as it is")
 
 
 class AlgorithmSettings(BaseModel):
@@ -52,6 +52,19 @@ class AlgorithmSettings(BaseModel):
     regularization: float = Field(default=0.01, gt=0, le=100, description="λ")
     curvature: CurvatureSettings = CurvatureSettings()
     fedavg: FedAvgSettings = FedAvgSettings()
+    server: ServerSettings = FedAvgServer()
+    aggregation: AggregationSettings = AggregationSettings()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "AlgorithmSettings":
+        if self.algorithm == "curvature" and self.server != FedAvgServer():
+            raise ValueError(
+                f"server optimizer {self.server.optimizer} steps along what clients learnt by themselves, which is "
+                f"algorithm fedavg; algorithm curvature has a step of its own"
+            )
+        if self.algorithm == "curvature" and self.aggregation.weighting is not None:
+            raise ValueError("weighting is for algorithm fedavg; algorithm curvature sends sums, which nothing weighs")
+        return self
 
     def fold_in(self, items: int) -> FoldInSettings:
         """The weights of the loss over that many items."""

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 
 from feature_store.fold_in import FoldInSettings, fold_in
-from training.client_update import ClientUpdate
-from training.fedavg import fedavg
-from training.item_features import ItemFeatures
-from training.item_tower import ItemTower
 from training.local_training import local_training_update
 from training.reconstruction import curvature_update
-from training.server_state import ServerState
-from training.settings import FedAvgSettings
 
 WEIGHTS = FoldInSettings(alpha=0.3, regularization=0.02)
 
@@ -50,33 +44,3 @@ def test_many_small_batches_give_what_one_gives() -> None:
     assert batched.clients == whole.clients == 6
     for name, array in whole.sums.items():
         np.testing.assert_allclose(batched.sums[name], array, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("server_rate", [1.0, 0.5])
-def test_the_server_takes_the_weighted_mean_of_the_copies(server_rate: float) -> None:
-    """McMahan et al. 2017: θ ← Σ (n_u / n) θ_u, and with a server rate that far towards it."""
-    random = np.random.default_rng(8)
-    Q = random.standard_normal((25, 4)).astype(np.float32)
-    histories = [random.permutation(25)[:n].astype(np.int32) for n in (1, 3, 7)]
-    tower = ItemTower(ItemFeatures.of_categories([()] * 25), dim=4)
-    optimizer = fedavg(tower, 3, FedAvgSettings(server_learning_rate=server_rate))
-    parameters = {"id_embedding": Q}
-    update = local_training_update(Q, histories, WEIGHTS, epochs=3, learning_rate=0.2)
-    after = optimizer.apply(ServerState(0, parameters, optimizer.init(parameters)), update)
-    mean = sum(len(h) * trained_copy(Q, h, 3, 0.2) for h in histories) / 11
-    np.testing.assert_allclose(after.parameters["id_embedding"], Q + server_rate * (mean - Q), rtol=2e-3, atol=2e-4)
-
-
-def test_item_counts_are_the_mean_over_the_rounds() -> None:
-    tower = ItemTower(ItemFeatures.of_categories([()] * 2), dim=1)
-    optimizer = fedavg(tower, 10, FedAvgSettings())
-    parameters = {"id_embedding": np.ones((2, 1), np.float32)}
-    state = ServerState(0, parameters, optimizer.init(parameters))
-    for counts in ([4.0, 0.0], [1.0, 3.0], [1.0, 0.0]):
-        sums = {
-            "item_delta": np.zeros((2, 1), np.float32),
-            "weight": np.ones(1, np.float32),
-            "item_counts": np.array(counts, np.float32),
-        }
-        state = optimizer.apply(state, ClientUpdate(sums, loss=0.0, clients=5))
-    np.testing.assert_allclose(state.statistics["item_counts"], [2 * (4 + 1 + 1) / 3, 2 * 3 / 3], rtol=1e-6)
