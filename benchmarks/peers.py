@@ -96,7 +96,9 @@ def als(dim: int, iterations: int = 15) -> Fit:
 def peers(dim: int) -> list[Peer]:
     """The centralised peers, their grids around what is best on the data sets of docs/quality.md."""
     regularizations = [{"regularization": r} for r in (200.0, 500.0, 1000.0, 2000.0)]
-    weights = [{"alpha": a, "regularization": r} for a in (5.0, 10.0, 20.0, 30.0) for r in (30.0, 60.0, 100.0, 150.0)]
+    weights = [
+        {"alpha": a, "regularization": r} for a in (2.0, 5.0, 10.0, 20.0, 30.0) for r in (30.0, 60.0, 100.0, 150.0)
+    ]
     return [
         Peer("popularity", [{}], popularity),
         Peer("ease", regularizations, ease, most_items=10_000),  # it inverts an items x items matrix in float64
@@ -125,9 +127,8 @@ def judge(peer: Peer, split: Split, seeds: Sequence[int]) -> PeerResult:
     train = as_matrix(split.train, items)
 
     def ndcg_on_valid(settings: Settings) -> float:
-        return evaluate(peer.fit(train, settings, seeds[0]), items, split.valid, [split.train]).ndcg
+        return evaluate(peer.fit(train, settings, seeds[0]), items, split.valid, split.met_before_valid).ndcg
 
     best = max(peer.grid, key=ndcg_on_valid) if len(peer.grid) > 1 else peer.grid[0]
-    met = [split.train, split.valid]
-    qualities = tuple(evaluate(peer.fit(train, best, seed), items, split.test, met) for seed in seeds)
+    qualities = tuple(evaluate(peer.fit(train, best, seed), items, split.test, split.met_before_test) for seed in seeds)
     return PeerResult(peer.name, best, qualities)

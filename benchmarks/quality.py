@@ -5,15 +5,18 @@ from dataclasses import asdict
 from statistics import mean, stdev
 from typing import Any
 
+from benchmarks.federated_choice import Changes, choose_settings
 from benchmarks.machine import peak_memory_megabytes, provenance
-from benchmarks.peers import PeerResult, judge, peers
+from benchmarks.peers import Peer, PeerResult, judge, peers
+from benchmarks.temporal_peers import judge_with_recency, temporal_peers
 from feature_store.arrays import Float32Array
 from feature_store.errors import BadInput
 from training.canary import Canary, canary
 from training.cohort import population
-from training.evaluation import Quality
+from training.evaluation import Quality, Scorer, evaluate, fold_in_scorer
 from training.item_features import ItemFeatures
 from training.item_tower import ItemTower
+from training.recency import choose_recency, log_of, with_recency
 from training.recommender import make_algorithm
 from training.run import TrainingRun, prepare
 from training.settings import TrainingSettings
@@ -28,11 +31,13 @@ def measure_quality(
     seeds: Sequence[int],
     report: Callable[[str], None],
     features: ItemFeatures | None = None,
+    grid: Sequence[Changes] = (),
 ) -> dict[str, Any]:
     """Train federated with each seed, fit and tune the peers, and give all figures as one JSON object.
 
-    Every figure is on the test part, which neither has seen. Federated settings are those given; the peers are
-    tuned on the validation part.
+    Every figure is on the test part, which neither has seen. Federated settings are those given, changed as is best on
+    valid where there is a grid; the peers are tuned on the validation part. On a split at points of time there are
+    peers that know the time, and to ours and theirs the terms of `training.recency` are added, chosen on valid too.
 
     Args:
         split: the data.
@@ -40,21 +45,24 @@ def measure_quality(
         seeds: one federated run and one fit of each peer for each.
         report: is told what is being done.
         features: of the items, for the item tower.
+        grid: settings to choose from on valid, with the first seed.
     """
     items, runs = len(split.vocabulary), []
+    if grid:
+        settings = choose_settings(split, settings.model_copy(update={"seed": seeds[0]}), grid, report, features)
     for seed in seeds:
         report(f"federated, seed {seed}")
         runs.append(_federated(prepare(split, settings.model_copy(update={"seed": seed}), features)))
     memory = peak_memory_megabytes()
-    results = []
-    for peer in peers(settings.dim):
-        if items > peer.most_items:
-            report(f"{peer.name}: left out, as it cannot take {items} items")
-            continue
-        report(f"{peer.name}: {len(peer.grid)} settings on valid, then {len(seeds)} seeds")
-        results.append(judge(peer, split, seeds))
+    recency = None
+    if split.log is not None:
+        report("federated + recency")
+        vectors = [run["item_vectors"] for run in runs]
+        recency = _recency([fold_in_scorer(v, split.train, settings.fold_in(items)) for v in vectors], split)
+    results = _peers(split, settings.dim, seeds, report)
     report("canary")
     federated = _summary([run["test"] for run in runs])
+    best = recency or federated
     clients = len(population(split.train))
     return {
         "benchmark": "quality",
@@ -65,6 +73,9 @@ def measure_quality(
             "train": len(split.train.rows),
             "valid": len(split.valid.rows),
             "test": len(split.test.rows),
+            "repeats": split.repeats,
+            "ranks_met": split.ranks_met,
+            "out_of_reach": asdict(split.out_of_reach),
         },
         "federated": {
             "settings": settings.model_dump(exclude={"seed"}),
@@ -83,6 +94,7 @@ def measure_quality(
                 if all(done in run["milestones"] for run in runs)
             },
         },
+        **({"recency": recency} if recency else {}),
         "peers": {result.name: _peer_figures(result) for result in results},
         "peers_left_out": {
             peer.name: f"takes at most {peer.most_items} items"
@@ -91,7 +103,7 @@ def measure_quality(
         },
         "ratios": {
             result.name: {
-                name: federated["mean"][name] / value
+                name: best["mean"][name] / value
                 for name, value in _summary(result.qualities)["mean"].items()
                 if value and name != "users"
             }
@@ -99,6 +111,38 @@ def measure_quality(
         },
         "canary": _canary_figures(split, settings, runs[0]["item_vectors"]),
     }
+
+
+def _peers(split: Split, dim: int, seeds: Sequence[int], report: Callable[[str], None]) -> list[PeerResult]:
+    """Every peer that can take so many items, and on a split at points of time those that know the time."""
+    items = len(split.vocabulary)
+    results = []
+    timeless = peers(dim)
+    for peer in [*timeless, *(temporal_peers(split) if split.log else ())]:
+        if items > peer.most_items:
+            report(f"{peer.name}: left out, as it cannot take {items} items")
+            continue
+        report(f"{peer.name}: {len(peer.grid)} settings on valid, then {len(seeds)} seeds")
+        result = judge(peer, split, seeds)
+        results.append(result)
+        if split.log and peer in timeless and _is_personal(peer):
+            report(f"{peer.name} + recency")
+            results.append(judge_with_recency(peer, result, split, seeds))
+    return results
+
+
+def _is_personal(peer: Peer) -> bool:
+    return peer.name != "popularity"
+
+
+def _recency(scorers: Sequence[Scorer], split: Split) -> dict[str, Any]:
+    """Test quality with the terms of recency added, which are chosen on valid with the first scorer."""
+    log, items = log_of(split), len(split.vocabulary)
+    terms = choose_recency(scorers[0], split)
+    qualities = [
+        evaluate(with_recency(score, log, items, terms), items, split.test, split.met_before_test) for score in scorers
+    ]
+    return {"terms": asdict(terms), **_summary(qualities)}
 
 
 def _federated(run: TrainingRun) -> dict[str, Any]:

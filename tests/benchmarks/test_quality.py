@@ -39,7 +39,11 @@ def test_every_part_is_there_and_can_be_written_as_json(measured: dict[str, Any]
     assert json.loads(json.dumps(measured, allow_nan=False)) == measured
     assert measured["benchmark"] == "quality"
     assert {"processor", "cores", "system", "python", "numpy", "tensorflow", "date", "command"} <= measured.keys()
-    assert measured["data"] == {"users": 40, "items": 30, "train": 280, "valid": 80, "test": 120}
+    assert measured["data"] == {"users": 40, "items": 30, "train": 280, "valid": 80, "test": 120} | {
+        "repeats": 0,
+        "ranks_met": False,
+        "out_of_reach": {"people": 0, "items": 0, "targets": 0, "asked": 0},
+    }
     assert measured["peers"].keys() == {"popularity", "ease", "als"}
     assert measured["peers_left_out"] == {}
     for part in (measured["federated"], *measured["peers"].values()):
@@ -91,7 +95,7 @@ def test_what_is_being_done_is_told_as_it_goes_on(measured: dict[str, Any], told
         "federated, seed 2",
         "popularity: 1 settings on valid, then 2 seeds",
         "ease: 4 settings on valid, then 2 seeds",
-        "als: 16 settings on valid, then 2 seeds",
+        "als: 20 settings on valid, then 2 seeds",
         "canary",
     ]
 
