@@ -21,8 +21,8 @@ from training.split import Split
 from training.split_log import DAY, MeetingLog, recent_counts
 
 # What `choose_recency` chooses from. Days: a news item lives for hours, a product for weeks.
-POPULAR = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)
-POPULAR_DAYS = (1 / 24, 4 / 24, 0.5, 3.0, 7.0, 30.0)
+POPULAR = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 6.4)
+POPULAR_DAYS = (1 / 48, 1 / 24, 4 / 24, 1.0, 7.0, 30.0)
 OWN = (-1.0, 0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 OWN_DAYS = (7.0, 30.0, 90.0, 365.0)
 
