@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,31 @@ from feature_store.manifest import CheckpointManifest
 from feature_store.registry import Registry
 from feature_store.signing import SigningKey
 from training.convergence import has_converged
+from training.evaluation import Quality
 from training.loop import RoundReport
 from training.run import TrainingRun
+from training.run_log import RoundRecord, append, keep
 from training.server_state import ServerState, load_state, save_state
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What became of a report.
+
+    page: where it is, or would be.
+    fault: why it is not there; empty where it is.
+    """
+
+    page: Path
+    fault: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        """For a program."""
+        return {"report": None, "report_fault": self.fault} if self.fault else {"report": str(self.page)}
+
+    def text(self) -> str:
+        """For a person."""
+        return f"The report could not be written: {self.fault}" if self.fault else f"Report: {self.page}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +48,9 @@ class Outcome:
     rounds: rounds done.
     resumed_at: rounds that an earlier session had done.
     reports: of the rounds of this session.
+    log: the records of all rounds, those of earlier sessions too, as far as they are there.
     converged: whether training stopped by itself, and not at its round limit.
+    reported: what became of the report, where one was asked for.
     """
 
     manifest: CheckpointManifest
@@ -33,7 +58,9 @@ class Outcome:
     rounds: int
     resumed_at: int
     reports: tuple[RoundReport, ...]
+    log: tuple[RoundRecord, ...]
     converged: bool
+    reported: Reported | None = None
 
     @property
     def seconds(self) -> float:
@@ -52,6 +79,7 @@ class Outcome:
             "training_seconds": self.seconds,
             "uplink_bytes_per_client_and_round": uplink,
             "valid": dict(self.manifest.metrics),
+            **(self.reported.summary() if self.reported else {}),
         }
 
     def text(self) -> str:
@@ -73,34 +101,60 @@ def train_to_checkpoint(
     vertical: str,
     fresh: bool = False,
     show: Callable[[RoundReport], None],
+    report: Callable[[Outcome], Reported] | None = None,
 ) -> Outcome:
-    """Run the rounds that are left, then publish the state that validated best.
+    """Run the rounds that are left, then publish the state that validated best, then report on the run.
 
-    The state is saved in the registry's folder after each round, and removed once the checkpoint is published. A
-    session that is killed is gone on with by the next one, to the same numbers.
+    State and log of the rounds are saved in the registry's folder after each round, and removed once all is done. A
+    session that is killed is gone on with by the next one, to the same numbers and with all its rounds on record.
+
+    Args:
+        run: what to train.
+        registry: where to publish.
+        key: what signs the checkpoint.
+        vertical: that the items belong to.
+        fresh: discard what is saved of an unfinished run.
+        show: told of each round.
+        report: writes the report, once the checkpoint is published; it raises nothing.
 
     Raises:
         StateMismatch: another run was not finished here, and `fresh` is not set.
         BadInput: another process is training here.
     """
     file = registry.folder / "training" / "state.safetensors"
+    log_file = file.with_name("rounds.jsonl")
     identity = run.identity()
+    qualities: list[Quality] = []
     with _alone(file.parent):
         remove_drafts(file)
         if fresh:
             file.unlink(missing_ok=True)
         state = load_state(file, identity) or run.start()
         resumed_at, reports = state.round_number, []
-        for after, report in run.rounds(state):
+        log = [*keep(log_file, resumed_at)]
+        for after, told in run.rounds(state, judged=qualities.append):
             state = after
+            log.append(RoundRecord.of(told, None if told.validation is None else qualities[-1], datetime.now(UTC)))
+            append(log_file, log[-1])  # before the state, so that the log never has fewer rounds
             save_state(file, state, identity)
-            reports.append(report)
-            show(report)
+            reports.append(told)
+            show(told)
         chosen = state.chosen()
         manifest = registry.publish(run.draft(chosen, vertical), key)
+        outcome = Outcome(
+            manifest,
+            chosen,
+            state.round_number,
+            resumed_at,
+            tuple(reports),
+            tuple(log),
+            converged=has_converged(state.validation, run.settings.patience),
+        )
+        if report:
+            outcome = replace(outcome, reported=report(outcome))
         file.unlink(missing_ok=True)
-    converged = has_converged(state.validation, run.settings.patience)
-    return Outcome(manifest, chosen, state.round_number, resumed_at, tuple(reports), converged)
+        log_file.unlink(missing_ok=True)
+    return outcome
 
 
 @contextmanager

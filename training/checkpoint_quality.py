@@ -4,12 +4,18 @@ import numpy as np
 
 from feature_store.arrays import Float32Array, Int32Array, Int64Array
 from feature_store.checkpoint import Checkpoint
-from training.evaluation import Quality, evaluate
+from training.evaluation import Quality, Scorer, evaluate
 from training.split import Split
 
 
 def checkpoint_quality(checkpoint: Checkpoint, split: Split) -> Quality:
-    """Judge a checkpoint on the test part of a split whose items may stand in another order.
+    """Judge a checkpoint on the test part of a split."""
+    score = checkpoint_scorer(checkpoint, split)
+    return evaluate(score, len(split.vocabulary), split.test, split.met_before_test)
+
+
+def checkpoint_scorer(checkpoint: Checkpoint, split: Split) -> Scorer:
+    """Scores as the checkpoint gives them, for a split whose items may stand in another order.
 
     Items that the checkpoint does not know cannot be ranked: as history they add nothing, as test items they are
     misses.
@@ -28,4 +34,4 @@ def checkpoint_quality(checkpoint: Checkpoint, split: Split) -> Quality:
         scores[:, rankable] = embeddings @ checkpoint.item_vectors[row_of[rankable]].T
         return scores
 
-    return evaluate(score, len(row_of), split.test, [split.train, split.valid])
+    return score

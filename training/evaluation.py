@@ -4,12 +4,12 @@ Full ranking, never a sample of candidates: sampled metrics do not even keep the
 (Krichene and Rendle 2020).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from feature_store.arrays import BoolArray, Float32Array, Int32Array, Int64Array
+from feature_store.arrays import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
 from feature_store.errors import BadInput
 from feature_store.fold_in import FoldInSettings, fold_in_many
 from training.histories import Histories
@@ -45,8 +45,66 @@ class Quality:
         return {names.get(name, name): value for name, value in asdict(self).items()}
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """What some people would be recommended, and which of it they were after.
+
+    clients: their numbers, shape (n,).
+    wanted: how many held-out items each has, at least 1, shape (n,).
+    top: rows of the items recommended, best first, shape (n, 20 or fewer).
+    is_there: whether there is an item at that place; a person who has met nearly all is recommended fewer.
+    is_hit: whether it is one of the held-out items.
+    """
+
+    clients: Int64Array
+    wanted: Int64Array
+    top: Int32Array
+    is_there: BoolArray
+    is_hit: BoolArray
+
+    @property
+    def recall(self) -> Float64Array:
+        """Of each person, shape (n,); see `Quality`."""
+        found: Float64Array = self.is_hit.sum(axis=1) / self.wanted
+        return found
+
+    @property
+    def ndcg(self) -> Float64Array:
+        """Of each person, shape (n,); see `Quality`."""
+        discounts = 1 / np.log2(np.arange(2, CUTOFF + 2))
+        gains = self.is_hit @ discounts[: self.is_hit.shape[1]]
+        share: Float64Array = gains / np.cumsum(discounts)[np.minimum(self.wanted, CUTOFF) - 1]
+        return share
+
+    @property
+    def hr_10(self) -> BoolArray:
+        """Whether a held-out item is among the top 10, of each person, shape (n,)."""
+        is_hit: BoolArray = np.logical_or.reduce(self.is_hit[:, :10], axis=1)
+        return is_hit
+
+
 def evaluate(score: Scorer, items: int, held_out: Histories, met: Sequence[Histories], most: int = 0) -> Quality:
-    """Judge a scorer.
+    """Judge a scorer; arguments and errors are those of `rank_everybody`."""
+    recalls, ndcgs, hits_10 = [], [], []
+    covered = np.zeros(items, dtype=np.bool_)
+    for ranked in rank_everybody(score, items, held_out, met, most):
+        covered[ranked.top[ranked.is_there]] = True
+        recalls.append(ranked.recall)
+        ndcgs.append(ranked.ndcg)
+        hits_10.append(ranked.hr_10)
+    return Quality(
+        recall=float(np.concatenate(recalls).mean()),
+        ndcg=float(np.concatenate(ndcgs).mean()),
+        hr_10=float(np.concatenate(hits_10).mean()),
+        coverage=float(covered.mean()),
+        users=sum(map(len, recalls)),
+    )
+
+
+def rank_everybody(
+    score: Scorer, items: int, held_out: Histories, met: Sequence[Histories], most: int = 0
+) -> Iterator[Ranked]:
+    """Rank all items for each person who has held-out ones, some people at a time.
 
     Args:
         score: gives the scores of all items.
@@ -63,10 +121,6 @@ def evaluate(score: Scorer, items: int, held_out: Histories, met: Sequence[Histo
         raise BadInput("nobody has held-out items; there is nothing to evaluate")
     if 0 < most < len(clients):
         clients = np.sort(np.random.default_rng(0).choice(clients, most, replace=False))
-    discounts = (1 / np.log2(np.arange(2, CUTOFF + 2))).astype(np.float64)
-    ideal = np.cumsum(discounts)
-    recalls, ndcgs, hits_10 = [], [], []
-    covered = np.zeros(items, dtype=np.bool_)
     size = max(1, _SCORES // items)
     for batch in (clients[start : start + size] for start in range(0, len(clients), size)):
         scores = np.array(score(batch), dtype=np.float32)
@@ -74,20 +128,9 @@ def evaluate(score: Scorer, items: int, held_out: Histories, met: Sequence[Histo
             for part in met:
                 scores[row, part[client]] = -np.inf
         top = top_rows(scores, CUTOFF)
-        ranked = np.isfinite(np.take_along_axis(scores, top, axis=1))
-        covered[top[ranked]] = True
-        hits = _is_held_out(top, batch, held_out, items) & ranked
-        lengths = held_out.lengths[batch]
-        recalls.append(hits.sum(axis=1) / lengths)
-        ndcgs.append(hits @ discounts[: hits.shape[1]] / ideal[np.minimum(lengths, CUTOFF) - 1])
-        hits_10.append(hits[:, :10].any(axis=1))
-    return Quality(
-        recall=float(np.concatenate(recalls).mean()),
-        ndcg=float(np.concatenate(ndcgs).mean()),
-        hr_10=float(np.concatenate(hits_10).mean()),
-        coverage=float(covered.mean()),
-        users=len(clients),
-    )
+        is_there = np.isfinite(np.take_along_axis(scores, top, axis=1))
+        is_hit = _is_held_out(top, batch, held_out, items) & is_there
+        yield Ranked(batch, held_out.lengths[batch], top, is_there, is_hit)
 
 
 def fold_in_scorer(item_vectors: Float32Array, met: Histories, settings: FoldInSettings) -> Scorer:

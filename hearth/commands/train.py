@@ -78,6 +78,7 @@ def train(
     registry.mkdir(parents=True, exist_ok=True)
 
     # TensorFlow takes seconds to start: what is wrong so far has been said by now.
+    from hearth.report.writing import report_run
     from hearth.round_display import round_display
     from hearth.training_session import train_to_checkpoint
     from training.run import prepare
@@ -85,7 +86,15 @@ def train(
     run = prepare(source.split, settings, source.features())
     try:
         with round_display(rounds, ERR) as show:
-            outcome = train_to_checkpoint(run, published, key, vertical=vertical, fresh=fresh, show=show)
+            outcome = train_to_checkpoint(
+                run,
+                published,
+                key,
+                vertical=vertical,
+                fresh=fresh,
+                show=show,
+                report=lambda outcome: report_run(run, outcome, published),
+            )
     except KeyboardInterrupt:
         ERR.print("interrupted; each finished round is saved, and the same command goes on from there")
         raise
@@ -95,6 +104,8 @@ def train(
         print_json({**outcome.summary(), "promoted": promote})
         return
     OUT.print(outcome.text(), soft_wrap=True)
+    if outcome.reported:
+        OUT.print(outcome.reported.text(), soft_wrap=True)
     if outcome.manifest.metrics:
         OUT.print(quality_table("Quality on the validation items", {"federated": outcome.manifest.metrics}))
     if not promote:
