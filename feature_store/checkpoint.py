@@ -24,6 +24,7 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from feature_store.arrays import Float32Array, Int32Array
+from feature_store.blend import UNBLENDED, BlendSettings
 from feature_store.durable import sync_folder, write_synced
 from feature_store.embedding import UserEmbedding
 from feature_store.errors import BadInput, CorruptCheckpoint, UnknownCheckpoint, UntrustedCheckpoint
@@ -31,6 +32,7 @@ from feature_store.faults import faults_of
 from feature_store.fold_in import FoldInSettings, fold_in, fold_in_many
 from feature_store.manifest import FORMAT_VERSION, CheckpointManifest, FileDigest, PrivacySpent, derive_checkpoint_id
 from feature_store.regular_file import read_regular
+from feature_store.row_ranges import Catalogues, require_partition
 from feature_store.signing import Signature, SigningKey, TrustedKeys
 from feature_store.vocabulary import ItemVocabulary
 
@@ -77,7 +79,8 @@ class CheckpointDraft:
     vocabulary: ids of the items, in the order of the rows.
     item_vectors: Q, float32, finite, shape (items, dim).
     item_counts: people who met each item, float32, >= 0, shape (items,).
-    catalogues: vertical -> number of its items; together as many as there are rows.
+    catalogues: vertical -> the rows of its items; each row belongs to one.
+    blend: how popularity enters for people of whom few items are known; by default it does not.
     """
 
     vocabulary: ItemVocabulary
@@ -85,7 +88,8 @@ class CheckpointDraft:
     item_counts: Float32Array
     fold_in: FoldInSettings
     round_number: int
-    catalogues: Mapping[str, int]
+    catalogues: Catalogues
+    blend: BlendSettings = UNBLENDED
     parent_id: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     privacy: PrivacySpent | None = None
@@ -97,12 +101,7 @@ class CheckpointDraft:
             raise BadInput(f"item vectors of {items} items have shape ({items}, dim); got {self.item_vectors.shape}")
         if self.item_counts.shape != (items,):
             raise BadInput(f"item counts of {items} items have shape ({items},); got {self.item_counts.shape}")
-        if not all(name.strip() for name in self.catalogues):
-            raise BadInput("a catalogue of a checkpoint is named by its vertical; one of the names is empty")
-        if sum(self.catalogues.values()) != items:
-            raise BadInput(
-                f"the catalogues {dict(self.catalogues)} do not add up to the {items} items of the vocabulary"
-            )
+        require_partition(self.catalogues, items)
         if (self.item_counts < 0).any():
             raise BadInput(f"item counts are numbers of people, >= 0; got {self.item_counts.min()}")
         for name in ("item_vectors", "item_counts"):
@@ -130,6 +129,7 @@ def write_checkpoint(folder: Path, draft: CheckpointDraft, key: SigningKey) -> C
         "format_version": FORMAT_VERSION,
         "parent_id": draft.parent_id,
         "fold_in": [draft.fold_in.alpha, draft.fold_in.regularization],
+        "blend": [draft.blend.weight, draft.blend.people],
         "catalogues": dict(draft.catalogues),
     }
     manifest = CheckpointManifest(
@@ -140,6 +140,7 @@ def write_checkpoint(folder: Path, draft: CheckpointDraft, key: SigningKey) -> C
         dim=draft.item_vectors.shape[1],
         catalogues=draft.catalogues,
         fold_in=draft.fold_in,
+        blend=draft.blend,
         metrics=draft.metrics,
         privacy=draft.privacy,
         training=draft.training,
@@ -185,6 +186,7 @@ def read_checkpoint(folder: Path, trusted: TrustedKeys) -> Checkpoint:
     contents = {name: _read_verified(folder / name, digest) for name, digest in manifest.files.items()}
     try:
         vocabulary = ItemVocabulary(_ITEM_IDS.validate_json(contents["item_ids.json"], strict=True))
+        require_partition(manifest.catalogues, len(vocabulary))
         arrays = {name: load_safetensors(contents[f"{name}.safetensors"])[name] for name in _ARRAYS}
     except (KeyError, ValueError, BadInput, SafetensorError) as error:
         raise CorruptCheckpoint(f"checkpoint {folder.name} does not hold what its format asks for: {error}") from error
@@ -200,10 +202,6 @@ def read_checkpoint(folder: Path, trusted: TrustedKeys) -> Checkpoint:
                 f"its manifest asks for finite float32 {shapes[name]}"
             )
         array.flags.writeable = False
-    if len(vocabulary) != manifest.items:
-        raise CorruptCheckpoint(
-            f"checkpoint {folder.name} names {len(vocabulary)} items; its manifest {manifest.items}"
-        )
     return Checkpoint(manifest, vocabulary, arrays["item_vectors"], arrays["item_gram"], arrays["item_counts"])
 
 

@@ -8,9 +8,11 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from feature_store.blend import BlendSettings
 from feature_store.fold_in import FoldInSettings
+from feature_store.row_ranges import RowRanges, item_count
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 CheckpointId: TypeAlias = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,79}$")]
@@ -45,8 +47,9 @@ class CheckpointManifest(BaseModel):
     created: datetime
     round_number: int = Field(ge=0, description="the round of training that left these item vectors")
     dim: int = Field(ge=1, description="numbers in an item vector")
-    catalogues: Mapping[str, int] = Field(description="vertical -> number of its items")
+    catalogues: Mapping[str, RowRanges] = Field(description="vertical -> the rows of its items, as [first, after last]")
     fold_in: FoldInSettings
+    blend: BlendSettings
     metrics: Mapping[str, float] = Field(default_factory=dict, description="on held-out validation items")
     privacy: PrivacySpent | None = Field(default=None, description="absent: trained without differential privacy")
     training: Mapping[str, str | int | float | bool] = Field(default_factory=dict, description="settings of the run")
@@ -55,7 +58,7 @@ class CheckpointManifest(BaseModel):
     @property
     def items(self) -> int:
         """Items of all catalogues together."""
-        return sum(self.catalogues.values())
+        return sum(map(item_count, self.catalogues.values()))
 
     def to_bytes(self) -> bytes:
         """The bytes that are written and signed."""

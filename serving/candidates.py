@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from feature_store.arrays import Float32Array, Int32Array
 from feature_store.errors import BadInput
 
-Source: TypeAlias = Literal["personal", "popular"]
+Source: TypeAlias = Literal["personal", "blended", "popular"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,3 +30,7 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+NOTHING = Candidates(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32), "popular")
+"""No candidate at all."""

@@ -16,18 +16,20 @@ class PlacementSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    vertical: str = Field(min_length=1, max_length=64, description="the catalogue and rules that it follows")
+    vertical: str | None = Field(
+        default=None, min_length=1, max_length=64, description="whose items it shows; absent: all of the checkpoint's"
+    )
 
 
 def _one_placement() -> Mapping[str, PlacementSettings]:
-    return {"home": PlacementSettings(vertical="e-commerce")}
+    return {"home": PlacementSettings()}
 
 
 class ServingConfig(BaseModel):
     """All that a server is told. An unknown or missing key is an error that names it.
 
-    >>> ServingConfig(registry=Path("models"), trusted_keys=(Path("training.pub"),)).placements["home"].vertical
-    'e-commerce'
+    >>> ServingConfig(registry=Path("models"), trusted_keys=(Path("training.pub"),)).placements
+    {'home': PlacementSettings(vertical=None)}
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,24 +1,28 @@
 """The serving model: a verified checkpoint with all that a request needs of it, made once and never changed."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from feature_store.blend import blended_items, blended_query
 from feature_store.checkpoint import Checkpoint
-from serving.popularity import PopularItems
-from serving.retrieval import ExactIndex, ItemIndex
+from feature_store.row_ranges import rows_of
+from serving.shelf import Shelf
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServingModel:
     """What one request is answered with, from its first step to its last.
 
+    everything: all items, by the vectors of `feature_store.blend.blended_items`.
+    verticals: the same of each vertical alone.
     longest_item: the largest norm of an item vector, so that a query can be refused whose scores would overflow.
     """
 
     checkpoint: Checkpoint
-    index: ItemIndex
-    popular: PopularItems
+    everything: Shelf
+    verticals: Mapping[str, Shelf]
     longest_item: float
 
     @property
@@ -31,6 +35,10 @@ class ServingModel:
         """Numbers in an item vector, a query and a user embedding."""
         return self.checkpoint.manifest.dim
 
+    def shelf(self, vertical: str | None) -> Shelf | None:
+        """The items of a vertical, None where the checkpoint has none of it; without a vertical all items."""
+        return self.everything if vertical is None else self.verticals.get(vertical)
+
 
 def build_model(checkpoint: Checkpoint) -> ServingModel:
     """Make the serving model beside the one that answers now, and warm it with one retrieval of its own.
@@ -38,13 +46,25 @@ def build_model(checkpoint: Checkpoint) -> ServingModel:
     Raises:
         numpy.linalg.LinAlgError: people cannot be folded in on this checkpoint.
     """
-    vectors = checkpoint.item_vectors
+    manifest, counts = checkpoint.manifest, checkpoint.item_counts
+    vectors = blended_items(checkpoint.item_vectors, counts, manifest.blend)
+    vectors.flags.writeable = False
+    # Q is the first columns of what the index has; a second copy would be the largest thing in the process.
+    checkpoint = replace(checkpoint, item_vectors=vectors[:, : manifest.dim])
+    everything = Shelf.of(np.arange(len(vectors), dtype=np.int32), vectors, counts)
     model = ServingModel(
         checkpoint=checkpoint,
-        index=ExactIndex(vectors),
-        popular=PopularItems.of(checkpoint.item_counts),
-        longest_item=float(np.sqrt(np.einsum("id,id->i", vectors, vectors, dtype=np.float64).max())),
+        everything=everything,
+        verticals={
+            vertical: everything if len(manifest.catalogues) == 1 else Shelf.of(rows_of(ranges), vectors, counts)
+            for vertical, ranges in manifest.catalogues.items()
+            if ranges
+        },
+        longest_item=float(
+            np.sqrt(np.einsum("id,id->i", checkpoint.item_vectors, checkpoint.item_vectors, dtype=np.float64).max())
+        ),
     )
-    favourite = model.popular.order[:1]
-    model.index.retrieve(checkpoint.fold_in(favourite).vector, 10, favourite)
+    favourite = everything.popular.order[:1]
+    query = blended_query(checkpoint.fold_in(favourite).vector, 1, manifest.blend)
+    everything.closest(query, 10, favourite, "blended")
     return model

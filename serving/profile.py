@@ -17,11 +17,13 @@ class Profile:
     """What personal retrieval needs.
 
     vector: float32, shape (dim,); None where there is nothing to be personal with.
+    known: how many items it was folded in from; None where nobody says.
     seen_rows: distinct rows of the items met already, ascending.
     degraded: what was missing on the way here.
     """
 
     vector: Float32Array | None
+    known: int | None
     seen_rows: Int32Array
     degraded: tuple[str, ...] = ()
 
@@ -40,22 +42,22 @@ def profile_of(request: RecommendationRequest, person: Person | None, model: Ser
     """
     if request.query_vector is not None:
         vector = _sent_vector(request.query_vector, request.checkpoint_id or "", model)
-        return _profile(vector, np.empty(0, dtype=np.int32), ())
+        return _profile(vector, None, np.empty(0, dtype=np.int32), ())
     stored = () if person is None else person.met.item_ids
     rows = model.checkpoint.vocabulary.known_rows((*stored, *(request.session_item_ids or ())))
     lost = ("store-unavailable",) if request.user_id is not None and person is None else ()
     if len(rows):
-        return _profile(_folded_in(rows, request, person, model), rows, lost)
+        return _profile(_folded_in(rows, request, person, model), len(rows), rows, lost)
     if request.privacy_tier == "anonymous" or lost:
-        return Profile(None, rows, lost)
-    return Profile(None, rows, ("popularity-fallback",))
+        return Profile(None, 0, rows, lost)
+    return Profile(None, 0, rows, ("popularity-fallback",))
 
 
-def _profile(vector: Float32Array, seen_rows: Int32Array, degraded: tuple[str, ...]) -> Profile:
+def _profile(vector: Float32Array, known: int | None, seen_rows: Int32Array, degraded: tuple[str, ...]) -> Profile:
     """A profile of that vector; the zero vector, to which all items are equal, is no more than popular items."""
     if not vector.any():
-        return Profile(None, seen_rows, (*degraded, "popularity-fallback"))
-    return Profile(vector, seen_rows, degraded)
+        return Profile(None, known, seen_rows, (*degraded, "popularity-fallback"))
+    return Profile(vector, known, seen_rows, degraded)
 
 
 def _folded_in(

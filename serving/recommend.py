@@ -5,10 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from serving.candidates import Candidates, Source
+from feature_store.blend import blended_query
+from serving.candidates import NOTHING, Candidates, Source
 from serving.model import ServingModel
 from serving.profile import Profile, profile_of
 from serving.request import Person, PrivacyTier, RecommendationRequest
+from serving.shelf import Shelf
 
 
 class RankedItem(NamedTuple):
@@ -30,7 +32,7 @@ class RankedList:
 
     items: best first, all different; fewer than k only where fewer are eligible.
     model_id: the checkpoint behind every item and score of it.
-    degraded: what was missing: "store-unavailable", "popularity-fallback".
+    degraded: what was missing: "store-unavailable", "popularity-fallback", "vertical-unknown".
     unknown_items: different items of the session and of the exclusions that the checkpoint does not know.
     """
 
@@ -44,7 +46,8 @@ class RankedList:
 def recommend(request: RecommendationRequest, person: Person | None, model: ServingModel) -> RankedList:
     """Answer a request; arguments and errors as `serving.profile.profile_of` has them."""
     profile = profile_of(request, person, model)
-    candidates = _candidates(request, profile, model)
+    shelf = model.shelf(request.vertical)
+    candidates = NOTHING if shelf is None else _candidates(request, profile, model, shelf)
     item_ids = model.checkpoint.vocabulary.item_ids
     ranked = zip(candidates.rows.tolist(), candidates.scores.tolist(), strict=True)
     return RankedList(
@@ -53,18 +56,19 @@ def recommend(request: RecommendationRequest, person: Person | None, model: Serv
         ),
         model_id=model.model_id,
         privacy_tier=request.privacy_tier,
-        degraded=profile.degraded,
+        degraded=profile.degraded if shelf else (*profile.degraded, "vertical-unknown"),
         unknown_items=_unknown_items(request, model),
     )
 
 
-def _candidates(request: RecommendationRequest, profile: Profile, model: ServingModel) -> Candidates:
+def _candidates(request: RecommendationRequest, profile: Profile, model: ServingModel, shelf: Shelf) -> Candidates:
     excluded = profile.seen_rows
     if request.exclude_item_ids:
         excluded = np.union1d(excluded, model.checkpoint.vocabulary.known_rows(request.exclude_item_ids))
     if profile.vector is None:
-        return model.popular.retrieve(request.k, excluded)
-    return model.index.retrieve(profile.vector, request.k, excluded)
+        return shelf.most_popular(request.k, excluded)
+    query = blended_query(profile.vector, profile.known, model.checkpoint.manifest.blend)
+    return shelf.closest(query, request.k, excluded, "blended" if query[-1] > 0 else "personal")
 
 
 def _unknown_items(request: RecommendationRequest, model: ServingModel) -> int:

@@ -21,6 +21,7 @@ class RecommendationRequest:
     query_vector: float32, shape (dim,), folded in by the person's own device; used in memory for this reply only.
     checkpoint_id: the checkpoint that the vector belongs to; there if and only if the vector is.
     exclude_item_ids: items that must not come back.
+    vertical: whose items alone may come; None takes all of the checkpoint's.
 
     Raises:
         RequestRefused: the parts do not go together.
@@ -32,6 +33,7 @@ class RecommendationRequest:
     query_vector: Float32Array | None = None
     checkpoint_id: str | None = None
     exclude_item_ids: tuple[str, ...] = ()
+    vertical: str | None = None
 
     def __post_init__(self) -> None:
         faults = []

@@ -66,7 +66,7 @@ def add_recommend(app: FastAPI, parts: Parts) -> None:
         started = time.perf_counter()
         if placement not in parts.config.placements:
             raise UnknownPlacement(f"placement {placement!r} is none of {', '.join(parts.config.placements)}")
-        asked = _request_of(body, parts.config)
+        asked = _request_of(body, parts.config, parts.config.placements[placement].vertical)
         model = parts.live.current()
         person = await _person(asked, model, parts.people)
         ranked = recommend(asked, person, model)
@@ -137,7 +137,7 @@ async def _person(asked: RecommendationRequest, model: ServingModel, people: Peo
         return None
 
 
-def _request_of(body: RecommendBody, config: ServingConfig) -> RecommendationRequest:
+def _request_of(body: RecommendBody, config: ServingConfig, vertical: str | None) -> RecommendationRequest:
     faults = []
     if body.k > config.max_k:
         faults.append(Fault("#/k", f"k is at most {config.max_k}"))
@@ -161,6 +161,7 @@ def _request_of(body: RecommendBody, config: ServingConfig) -> RecommendationReq
         query_vector=vector,
         checkpoint_id=body.checkpoint_id,
         exclude_item_ids=tuple(body.exclude_item_ids),
+        vertical=vertical,
     )
 
 

@@ -69,13 +69,15 @@ class RecommendedItem(BaseModel):
     item_id: str
     score: float = Field(description="comparable within one source and one reply only")
     rank: int = Field(description="from 1")
-    source: Literal["personal", "popular"]
+    source: Literal["personal", "blended", "popular"]
 
 
 class RecommendMeta(BaseModel):
     """How the reply came about."""
 
-    degraded: list[str] = Field(description="what was missing: store-unavailable, popularity-fallback")
+    degraded: list[str] = Field(
+        description="what was missing: store-unavailable, popularity-fallback, vertical-unknown"
+    )
     unknown_items: int = Field(description="items of the session and the exclusions that the model does not know")
     took_ms: float
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 
+from feature_store.blend import BlendSettings
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.fold_in import FoldInSettings
+from feature_store.row_ranges import Catalogues
 from feature_store.vocabulary import ItemVocabulary
+from training.client_update import ITEM_COUNTS
 from training.item_tower import ItemTower
 from training.server_state import ServerState
 
@@ -15,7 +18,8 @@ def checkpoint_draft(
     vocabulary: ItemVocabulary,
     fold_in: FoldInSettings,
     *,
-    vertical: str,
+    blend: BlendSettings,
+    catalogues: Catalogues,
     metrics: Mapping[str, float],
     settings: Mapping[str, str | int | float | bool],
 ) -> CheckpointDraft:
@@ -27,10 +31,11 @@ def checkpoint_draft(
     return CheckpointDraft(
         vocabulary=vocabulary,
         item_vectors=tower.item_vectors(state.parameters),
-        item_counts=state.statistics["item_counts"],
+        item_counts=state.statistics[ITEM_COUNTS],
         fold_in=fold_in,
         round_number=state.round_number,
-        catalogues={vertical: len(vocabulary)},
+        blend=blend,
+        catalogues=catalogues,
         metrics=metrics,
         training=settings,
     )

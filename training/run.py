@@ -8,6 +8,9 @@ from feature_store.arrays import Float32Array
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.errors import BadInput
 from feature_store.fold_in import FoldInSettings
+from feature_store.row_ranges import one_catalogue
+from training.blend_choice import choose_blend
+from training.client_update import ITEM_COUNTS
 from training.cohort import population
 from training.evaluation import Quality, evaluate, fold_in_scorer
 from training.item_features import ItemFeatures
@@ -92,7 +95,7 @@ class TrainingRun:
         return {**_flat(settings), **data, "alpha": self.fold_in.alpha}
 
     def draft(self, state: ServerState, vertical: str) -> CheckpointDraft:
-        """The checkpoint of that state, with its validation figures."""
+        """The checkpoint of that state, with its validation figures and the blend that was best on them."""
         metrics = self.validation(state).figures() if self.split.valid.rows.size else {}
         settings = {name: value for name, value in self.identity().items() if value is not None}
         return checkpoint_draft(
@@ -100,7 +103,14 @@ class TrainingRun:
             self.tower,
             self.split.vocabulary,
             self.fold_in,
-            vertical=vertical,
+            blend=choose_blend(
+                self.item_vectors(state),
+                state.statistics[ITEM_COUNTS],
+                len(population(self.split.train)),
+                self.fold_in,
+                self.split,
+            ),
+            catalogues=one_catalogue(vertical, len(self.split.vocabulary)),
             metrics=metrics,
             settings=settings,
         )

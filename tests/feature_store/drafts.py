@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from feature_store.blend import BlendSettings
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.fold_in import FoldInSettings
 from feature_store.registry import Registry
@@ -22,7 +23,8 @@ def a_draft(seed: int = 0, items: int = 6, dim: int = 3) -> CheckpointDraft:
         item_counts=rng.integers(0, 50, size=items).astype(np.float32),
         fold_in=FoldInSettings(alpha=0.1, regularization=0.01),
         round_number=seed,
-        catalogues={"films": items - 1, "books": 1},
+        catalogues={"films": ((0, items - 2), (items - 1, items)), "books": ((items - 2, items - 1),)},
+        blend=BlendSettings(weight=0.5, people=60),
         metrics={"ndcg@20": 0.25},
         training={"algorithm": "curvature", "dim": dim},
     )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from feature_store.blend import BlendSettings
 from feature_store.checkpoint import CheckpointDraft, read_checkpoint, read_manifest
 from feature_store.errors import (
     BadInput,
@@ -60,7 +61,7 @@ def test_what_was_published_is_what_is_read(folder: Path, trusted: TrustedKeys) 
     np.testing.assert_allclose(checkpoint.item_gram, draft.item_vectors.T @ draft.item_vectors, rtol=1e-6)
     manifest = checkpoint.manifest
     assert (manifest.round_number, manifest.dim, manifest.items, manifest.parent_id) == (5, 3, 6, None)
-    assert (manifest.catalogues, manifest.fold_in) == (draft.catalogues, draft.fold_in)
+    assert (manifest.catalogues, manifest.fold_in, manifest.blend) == (draft.catalogues, draft.fold_in, draft.blend)
     assert (manifest.metrics, manifest.training) == (draft.metrics, draft.training)
     assert manifest.privacy is None
     assert manifest == read_manifest(folder, trusted)
@@ -185,8 +186,8 @@ def test_a_folder_that_was_renamed_is_not_taken_for_another_checkpoint(folder: P
 def test_another_format_signed_as_it_should_be_is_refused_naming_both(
     folder: Path, trusted: TrustedKeys, key: SigningKey
 ) -> None:
-    sign_again(folder, key, format_version=2)
-    with pytest.raises(CorruptCheckpoint, match="has format 2; this Hearth reads format 1"):
+    sign_again(folder, key, format_version=3)
+    with pytest.raises(CorruptCheckpoint, match="has format 3; this Hearth reads format 2"):
         read_checkpoint(folder, trusted)
 
 
@@ -195,7 +196,7 @@ def test_a_signed_manifest_that_is_none_of_this_format_is_refused(
     folder: Path, trusted: TrustedKeys, key: SigningKey, changes: dict[str, object]
 ) -> None:
     sign_again(folder, key, **changes)
-    with pytest.raises(CorruptCheckpoint, match=f"the manifest of {folder.name} is not one of format 1"):
+    with pytest.raises(CorruptCheckpoint, match=f"the manifest of {folder.name} is not one of format 2"):
         read_checkpoint(folder, trusted)
 
 
@@ -242,6 +243,12 @@ def test_signed_files_of_the_wrong_content_are_refused(
         read_checkpoint(folder, trusted)
 
 
+def test_signed_catalogues_that_share_a_row_are_refused(folder: Path, trusted: TrustedKeys, key: SigningKey) -> None:
+    sign_again(folder, key, catalogues={"films": [[0, 4]], "books": [[3, 5]]})
+    with pytest.raises(CorruptCheckpoint, match="'books' go from 3 to 5, where a range from 4 on is due"):
+        read_checkpoint(folder, trusted)
+
+
 def test_a_signed_manifest_that_leaves_out_a_file_is_refused(
     folder: Path, trusted: TrustedKeys, key: SigningKey
 ) -> None:
@@ -270,7 +277,10 @@ class TestIds:
             {"item_counts": a_draft(6).item_counts},
             {"vocabulary": ItemVocabulary("abcdef")},
             {"fold_in": FoldInSettings(0.2, 0.01)},
-            {"catalogues": {"films": 6}},
+            {"catalogues": {"films": ((0, 6),)}},
+            {"catalogues": {"films": ((0, 4), (4, 5)), "books": ((5, 6),)}},
+            {"blend": BlendSettings(0.5, 100)},
+            {"blend": BlendSettings(0.0, 100)},
             {"parent_id": "r0004-aa"},
             {"round_number": 6},
         ],
@@ -292,8 +302,8 @@ class TestDrafts:
             ({"item_counts": np.zeros(5, np.float32)}, r"item counts of 6 items have shape \(6,\); got \(5,\)"),
             ({"item_counts": np.full(6, np.nan, np.float32)}, "item_counts of a checkpoint are finite float32"),
             ({"item_counts": np.full(6, -1, np.float32)}, "item counts are numbers of people, >= 0; got -1"),
-            ({"catalogues": {"films": 5}}, "do not add up to the 6 items"),
-            ({"catalogues": {"": 6}}, "one of the names is empty"),
+            ({"catalogues": {"films": ((0, 5),)}}, "do not add up to the 6 items"),
+            ({"catalogues": {"": ((0, 6),)}}, "one of the names is empty"),
         ],
     )
     def test_a_draft_that_no_reader_could_use_is_refused(self, changes: dict[str, object], reason: str) -> None:

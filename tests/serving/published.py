@@ -7,6 +7,7 @@ import numpy as np
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.fold_in import FoldInSettings
 from feature_store.registry import Registry
+from feature_store.row_ranges import one_catalogue
 from feature_store.signing import SigningKey, TrustedKeys
 from feature_store.vocabulary import ItemVocabulary
 
@@ -26,7 +27,7 @@ def draft(seed: int, items: int = 60, dim: int = 8) -> CheckpointDraft:
         item_counts=rng.integers(1, 20, items).astype(np.float32),  # 60 items of 19 counts: ties
         fold_in=FoldInSettings(ALPHA, REGULARIZATION),
         round_number=seed,
-        catalogues={"films": items},
+        catalogues=one_catalogue("films", items),
     )
 
 

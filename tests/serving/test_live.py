@@ -11,6 +11,7 @@ import pytest
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.fold_in import FoldInSettings
 from feature_store.registry import Registry, Stages
+from feature_store.row_ranges import one_catalogue
 from feature_store.signing import SigningKey, TrustedKeys
 from feature_store.vocabulary import ItemVocabulary
 from serving.errors import NoModel
@@ -114,7 +115,7 @@ def test_a_checkpoint_that_nobody_can_be_folded_in_on_is_not_served(publisher: P
         item_counts=np.ones(2, dtype=np.float32),
         fold_in=FoldInSettings(0.1, 1e-46),  # which is 0 as a float32
         round_number=2,
-        catalogues={"films": 2},
+        catalogues=one_catalogue("films", 2),
     )
     second = publisher.publish(flat)
 
