@@ -5,8 +5,10 @@ finds them anew from local data in each round. For the implicit-feedback loss of
 is one linear system, so the user embedding p is the exact minimum and the gradient of the loss with respect
 to the item vectors Q is its partial derivative at p.
 
-One TensorFlow function computes the sums of a whole batch of clients. The simulator calls it with a cohort,
-an edge cell with its own users, a device with one: the numbers are the same.
+One function computes the sums of many clients at once. The simulator calls it with a cohort, an edge cell with
+its own users, a device with one: the numbers are the same. On a CPU `training.streaming` does the work. What is
+here is the same update as a TensorFlow program, for a GPU, and for XLA and mixed precision anywhere; `reconstruct`
+is its solution as differentiable operations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,22 +19,32 @@ import numpy as np
 from feature_store.arrays import Float32Array, Int32Array
 from feature_store.fold_in import FoldInSettings
 from training.client_update import ClientUpdate
-from training.padding import padded_batches
+from training.device import STREAMED, Placement
+from training.padding import PADDING, padded_batches
+from training.streaming import streamed_update
 from training.tf import tf
 
 CELLS = 1 << 14  # entries of a padded batch: at dim 64 its gathered item vectors fill 4 MiB, about a core's cache
+CELLS_OF_A_GPU = 1 << 18  # 64 MiB at dim 64: fewer, larger steps
+_WIDTHS = 1.25  # XLA compiles for each shape: lengths are rounded up to powers of this
 
 
 def curvature_update(
-    item_vectors: Float32Array, histories: Sequence[Int32Array], settings: FoldInSettings, cells: int = CELLS
+    item_vectors: Float32Array,
+    histories: Sequence[Int32Array],
+    settings: FoldInSettings,
+    cells: int | None = None,
+    placement: Placement = STREAMED,
 ) -> ClientUpdate:
     """The summed update of the clients with these histories.
 
     Args:
         item_vectors: Q as the server sent it, shape (items, dim).
-        histories: distinct item rows of each client, none of them empty.
+        histories: distinct item rows of each client, none of them empty. `Histories` on disk, and a
+            `training.histories.Chosen` of them, are read a piece at a time.
         settings: the weights α and λ of the loss.
         cells: entries of a padded batch, the bound on memory.
+        placement: where to compute.
 
     Returns:
         With p the client's user embedding and H its history, summed over the clients:
@@ -42,29 +54,52 @@ def curvature_update(
         item_energy, (items,): |p|² on the rows of H.
         item_counts, (items,): 1 on the rows of H.
     """
-    batches = padded_batches(histories, cells)
+    if placement == STREAMED:
+        return streamed_update(item_vectors, histories, settings, cells or CELLS // 2)
+    cells = cells or (CELLS if "CPU" in placement.name else CELLS_OF_A_GPU)
+    with tf.device(placement.name):
+        return _by_tensorflow(item_vectors, histories, settings, cells, placement)
+
+
+def _by_tensorflow(
+    item_vectors: Float32Array,
+    histories: Sequence[Int32Array],
+    settings: FoldInSettings,
+    cells: int,
+    placement: Placement,
+) -> ClientUpdate:
+    add_batch = _add_batch_compiled if placement.xla else _add_batch
     vectors = tf.constant(item_vectors)
     gram = tf.matmul(vectors, vectors, transpose_a=True)
-    alpha, regularization = tf.constant([settings.alpha, settings.regularization], tf.float32)
+    if placement.mixed_precision:
+        vectors = tf.cast(vectors, tf.bfloat16)
+    weights = tf.constant([settings.alpha, settings.regularization], tf.float32)
     items, dim = item_vectors.shape
-    total = ClientUpdate(
-        sums={
-            "item_gradient": np.zeros((items, dim), np.float32),
-            "user_gram": np.zeros((dim, dim), np.float32),
-            "item_energy": np.zeros(items, np.float32),
-            "item_counts": np.zeros(items, np.float32),
-        },
-        loss=0.0,
-        clients=0,
-    )
-    for padded in batches:
-        sums, loss = _batch_sums(vectors, gram, tf.constant(padded), alpha, regularization)
-        total += ClientUpdate({name: sums[name].numpy() for name in total.sums}, float(loss), len(padded))
-    return total
+    shapes = {"item_gradient": (items, dim), "user_gram": (dim, dim), "item_energy": (items,), "item_counts": (items,)}
+    sums, loss = {name: tf.zeros(shape) for name, shape in shapes.items()}, 0.0
+    for padded in padded_batches(histories, cells):
+        batch = _rounded_up(padded, cells) if placement.xla else padded
+        sums, local = add_batch(sums, vectors, gram, tf.constant(batch), weights)
+        loss += float(local)
+    return ClientUpdate({name: array.numpy() for name, array in sums.items()}, loss, len(histories))
 
 
-@tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]  # TensorFlow has no types
-def _batch_sums(vectors: Any, gram: Any, padded: Any, alpha: Any, regularization: Any) -> tuple[Mapping[str, Any], Any]:
+def _rounded_up(padded: Int32Array, cells: int) -> Int32Array:
+    """The batch with more padding, clients without items included, so that few shapes occur however many batches do."""
+    clients, longest = padded.shape
+    width = 8
+    while width < longest:
+        width = int(np.ceil(width * _WIDTHS / 8)) * 8
+    batch = np.full((max(clients, cells // width), width), PADDING, np.int32)
+    batch[:clients, :longest] = padded
+    return batch
+
+
+def _batch_sums(
+    sums: Mapping[str, Any], vectors: Any, gram: Any, padded: Any, weights: Any
+) -> tuple[Mapping[str, Any], Any]:
+    """The sums with those of a padded batch added, and its loss. Clients without items add nothing."""
+    alpha, regularization = weights[0], weights[1]
     embeddings, gathered, present = reconstruct(vectors, gram, padded, alpha, regularization)
     items, dim = tf.shape(vectors)[0], tf.shape(vectors)[1]
     scores = tf.linalg.matvec(gathered, embeddings)
@@ -82,24 +117,35 @@ def _batch_sums(vectors: Any, gram: Any, padded: Any, alpha: Any, regularization
         + alpha * tf.reduce_sum(user_gram * gram)
         + regularization * tf.reduce_sum((counts + alpha * tf.cast(items, tf.float32)) * energy)
     )
-    sums = {
+    batch = {
         "item_gradient": sum_by_item(tf.reshape(residuals[:, :, None] * embeddings[:, None, :], [-1, dim])),
         "user_gram": user_gram,
         "item_energy": sum_by_item(tf.reshape(present * energy[:, None], [-1])),
         "item_counts": sum_by_item(tf.reshape(present, [-1])),
     }
-    return sums, loss
+    return {name: sums[name] + array for name, array in batch.items()}, loss
+
+
+_add_batch = tf.function(_batch_sums, reduce_retracing=True)
+_add_batch_compiled = tf.function(_batch_sums, jit_compile=True)
 
 
 def reconstruct(vectors: Any, gram: Any, padded: Any, alpha: Any, regularization: Any) -> tuple[Any, Any, Any]:
     """The user embeddings of a padded batch: the solution of `feature_store.fold_in`, as TensorFlow operations.
+
+    Args:
+        vectors: Q, shape (items, dim); of a lower precision than float32 it is widened once gathered.
+        gram: QᵀQ, float32.
+        padded: item rows, shape (clients, longest), `PADDING` where a history has ended.
+        alpha: α of the loss.
+        regularization: λ of the loss.
 
     Returns:
         embeddings, (clients, dim); the gathered item vectors, (clients, longest, dim), zero where padded; and
         1 where an item is present, 0 where padded, (clients, longest).
     """
     present = tf.cast(padded >= 0, tf.float32)
-    gathered = tf.gather(vectors, tf.maximum(padded, 0)) * present[:, :, None]
+    gathered = tf.cast(tf.gather(vectors, tf.maximum(padded, 0)), tf.float32) * present[:, :, None]
     items, dim = tf.shape(vectors)[0], tf.shape(vectors)[1]
     ridge = regularization * (tf.reduce_sum(present, axis=1) + alpha * tf.cast(items, tf.float32))
     systems = tf.matmul(gathered, gathered, transpose_a=True) + alpha * gram + ridge[:, None, None] * tf.eye(dim)

@@ -6,10 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_store.fold_in import FoldInSettings, fold_in
+from training.device import STREAMED, Placement
+from training.histories import Chosen, Histories
 from training.padding import pad
 from training.reconstruction import curvature_update, reconstruct
+from training.streaming import streamed_update
 from training.tf import tf
 
+CPU = Placement("/CPU:0")
+COMPILED = Placement("/CPU:0", xla=True)
+MIXED = Placement("/CPU:0", mixed_precision=True)
 HISTORIES = st.lists(
     st.sets(st.integers(0, 12), min_size=1, max_size=9).map(lambda s: np.array(sorted(s), np.int32)),
     min_size=1,
@@ -48,30 +54,77 @@ def slowly(
     return {"item_gradient": gradient, "user_gram": gram, "item_energy": energy, "item_counts": counts}, loss
 
 
+@pytest.mark.parametrize("placement", [STREAMED, CPU], ids=["streamed", "tensorflow"])
 @settings(max_examples=25, deadline=None)
 @given(HISTORIES, st.floats(0.05, 2), st.floats(0.005, 0.5), st.integers(0, 99))
 def test_the_sums_are_those_of_plain_arithmetic(
-    histories: list[np.ndarray], alpha: float, regularization: float, seed: int
+    placement: Placement, histories: list[np.ndarray], alpha: float, regularization: float, seed: int
 ) -> None:
     vectors = np.random.default_rng(seed).standard_normal((13, 4)).astype(np.float32)
     weights = FoldInSettings(alpha, regularization)
     expected, loss = slowly(vectors, histories, weights)
-    update = curvature_update(vectors, histories, weights)
+    update = curvature_update(vectors, histories, weights, placement=placement)
     assert update.clients == len(histories)
     assert update.loss == pytest.approx(loss, rel=1e-3)
     for name, array in expected.items():
         np.testing.assert_allclose(update.sums[name], array, rtol=2e-3, atol=2e-4)
 
 
-def test_a_cohort_in_many_batches_gives_what_one_batch_gives() -> None:
+def cohort() -> tuple[np.ndarray, list[np.ndarray], FoldInSettings]:
+    """Lengths from 1 to 24 at dim 4: both below and above where the matrix of a client is formed."""
     random = np.random.default_rng(1)
     vectors = random.standard_normal((30, 4)).astype(np.float32)
     histories = [random.permutation(30)[: random.integers(1, 25)].astype(np.int32) for _ in range(20)]
-    weights = FoldInSettings(0.2, 0.01)
-    whole = curvature_update(vectors, histories, weights)
-    batched = curvature_update(vectors, histories, weights, cells=40)
-    for name, array in whole.sums.items():
+    return vectors, histories, FoldInSettings(0.2, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("placement", "cells"),
+    [(STREAMED, 40), (CPU, 40), (COMPILED, 256)],  # XLA compiles for each of its few shapes
+    ids=["streamed", "tensorflow", "xla"],
+)
+def test_a_cohort_in_many_batches_gives_what_plain_arithmetic_gives(placement: Placement, cells: int) -> None:
+    vectors, histories, weights = cohort()
+    expected, loss = slowly(vectors, histories, weights)
+    batched = curvature_update(vectors, histories, weights, cells, placement)
+    assert batched.clients == 20
+    assert batched.loss == pytest.approx(loss, rel=1e-4)
+    for name, array in expected.items():
         np.testing.assert_allclose(batched.sums[name], array, rtol=1e-4, atol=1e-5)
+
+
+def test_a_cohort_read_in_pieces_gives_what_plain_arithmetic_gives() -> None:
+    vectors, histories, weights = cohort()
+    population = Histories.of([*histories[:7], np.array([0, 1], np.int32), *histories[7:]])
+    members = Chosen(population, np.delete(np.arange(21), 7))
+    expected, loss = slowly(vectors, histories, weights)
+    update = streamed_update(vectors, members, weights, cells=16, piece=30)
+    assert (update.clients, update.loss) == (20, pytest.approx(loss, rel=1e-4))
+    for name, array in expected.items():
+        np.testing.assert_allclose(update.sums[name], array, rtol=1e-4, atol=1e-5)
+
+
+def test_the_same_cohort_gives_the_same_bits_however_threads_take_turns() -> None:
+    random = np.random.default_rng(4)
+    vectors = random.standard_normal((200, 8)).astype(np.float32)
+    histories = [random.permutation(200)[: random.integers(1, 60)].astype(np.int32) for _ in range(300)]
+    first, *others = (curvature_update(vectors, histories, FoldInSettings(0.2, 0.01), cells=128) for _ in range(4))
+    for other in others:
+        assert other.loss == first.loss
+        assert all((other.sums[name] == array).all() for name, array in first.sums.items())
+
+
+def test_mixed_precision_is_the_update_of_vectors_rounded_to_bfloat16() -> None:
+    """Only what clients receive is rounded: products, solves and sums are those of float32."""
+    vectors, histories, weights = cohort()
+    rounded = tf.cast(tf.cast(vectors, tf.bfloat16), tf.float32).numpy()
+    assert np.abs(rounded - vectors).max() > 1e-3
+    mixed = curvature_update(rounded, histories, weights, placement=MIXED)
+    exact = curvature_update(rounded, histories, weights, placement=CPU)
+    near = curvature_update(vectors, histories, weights, placement=MIXED)
+    for name, array in exact.sums.items():
+        np.testing.assert_allclose(mixed.sums[name], array, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(near.sums[name], array, atol=0.02 * np.abs(array).max())
 
 
 def test_reconstruction_on_the_client_is_fold_in() -> None:
