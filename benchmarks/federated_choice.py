@@ -10,21 +10,33 @@ from training.settings import TrainingSettings
 from training.split import Split
 
 Changes = Mapping[str, Any]
-"""Fields of `TrainingSettings` that a setting of a grid changes; `unmet_weight`, which is α·items, sets alpha."""
+"""What a setting of a grid changes: fields of `TrainingSettings`, those of a part as `fedavg.loss`; `unmet_weight`,
+which is α·items, sets alpha."""
 
 LOSS_GRID: tuple[Changes, ...] = tuple(
     {"unmet_weight": unmet_weight, "regularization": regularization}
-    for unmet_weight, regularization in product((360.0, 720.0, 1440.0), (0.003, 0.01, 0.03))
+    for unmet_weight, regularization in product((360.0, 720.0, 1440.0, 2880.0), (0.003, 0.01, 0.03))
 )
-"""The weights of the quadratic loss: nine settings, where ALS has sixteen."""
+"""The weights of the quadratic loss: twelve settings, where ALS has twenty."""
 
 
 def changed(settings: TrainingSettings, changes: Changes, items: int) -> TrainingSettings:
-    """The settings with those fields changed, checked anew; for a catalogue of that many items."""
-    fields = dict(changes)
-    if "unmet_weight" in fields:
-        fields["alpha"] = fields.pop("unmet_weight") / items
-    return TrainingSettings.model_validate(settings.model_dump() | fields)
+    """The settings with those fields changed, checked anew; for a catalogue of that many items.
+
+    >>> settings = changed(TrainingSettings(), {"unmet_weight": 500, "fedavg.proximal": 0.1}, items=1000)
+    >>> settings.alpha, settings.fedavg.proximal, settings.fedavg.local_epochs
+    (0.5, 0.1, 2)
+    """
+    fields = settings.model_dump()
+    for name, value in changes.items():
+        part, _, field = name.rpartition(".")
+        if name == "unmet_weight":
+            fields["alpha"] = value / items
+        elif part:
+            fields[part] = {**fields[part], field: value}
+        else:
+            fields[name] = value
+    return TrainingSettings.model_validate(fields)
 
 
 def choose_settings(

@@ -1,11 +1,27 @@
 """Options that several commands share."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
 from hearth import environment
+
+
+class SplitByName(StrEnum):
+    """What interactions are split by, as the command line names it."""
+
+    PERSON = "person"
+    TIME = "time"
+
+
+class RepeatsName(StrEnum):
+    """What becomes of items met before, as the command line names it."""
+
+    NEW = "new"
+    REPEAT = "repeat"
+
 
 RegistryOption: TypeAlias = Annotated[
     Path, typer.Option("--registry", envvar=environment.REGISTRY, help="Folder of the checkpoint registry.")
@@ -21,4 +37,15 @@ TrustOption: TypeAlias = Annotated[
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
 ItemsOption: TypeAlias = Annotated[
     Path | None, typer.Option("--items", help="Catalogue: items.csv[.gz] with item_id,title,category.")
+]
+SplitByOption: TypeAlias = Annotated[
+    SplitByName,
+    typer.Option("--split-by", help="Hold out each person's latest items, or all that happened after a point of time."),
+]
+RepeatsOption: TypeAlias = Annotated[
+    RepeatsName,
+    typer.Option("--repeats", help="By time: are items met before left out (new), or ranked and asked for (repeat)?"),
+]
+MinValueOption: TypeAlias = Annotated[
+    float | None, typer.Option("--min-value", help="Leave out interactions with a lower value.")
 ]
