@@ -12,6 +12,7 @@ from pathlib import Path
 
 from feature_store.durable import sync_folder, write_synced
 from feature_store.registry import Registry
+from feature_store.row_ranges import item_count
 from hearth.report.page import page
 from hearth.report.record import RECORD, RunRecord, find_parent, runs_folder
 from hearth.training_session import Outcome, Reported
@@ -73,7 +74,7 @@ def record_of(run: TrainingRun, outcome: Outcome, parent_id: str | None) -> RunR
         checkpoint_id=manifest.checkpoint_id,
         parent_id=parent_id,
         created=manifest.created,
-        catalogues=manifest.catalogues,
+        catalogues={name: item_count(ranges) for name, ranges in manifest.catalogues.items()},
         round_number=manifest.round_number,
         rounds_done=outcome.rounds,
         converged=outcome.converged,
