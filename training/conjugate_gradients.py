@@ -34,11 +34,8 @@ def solve(vectors: Float32Array, diagonal: Float32Array, scale: Float32Array, ri
 
     def product(p: Float32Array) -> Float32Array:
         column = p[:, :, None]
-        if gram is not None:
-            met = (gram @ column)[:, :, 0]
-        else:
-            met = ((vectors @ column).transpose(0, 2, 1) @ vectors)[:, 0]
-        ahead: Float32Array = met + diagonal * p
+        ahead: Float32Array = diagonal * p
+        ahead += ((vectors @ column).transpose(0, 2, 1) @ vectors)[:, 0] if gram is None else (gram @ column)[:, :, 0]
         return ahead
 
     solution = np.zeros_like(right)
