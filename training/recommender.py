@@ -35,7 +35,16 @@ def make_algorithm(tower: ItemTower, clients: int, settings: AlgorithmSettings) 
 
     def trained(vectors: Float32Array, histories: Sequence[Int32Array]) -> ClientUpdate:
         local = settings.fedavg
-        return local_training_update(vectors, histories, fold_in, local.local_epochs, local.client_learning_rate)
+        return local_training_update(
+            vectors,
+            histories,
+            fold_in,
+            local.local_epochs,
+            local.client_learning_rate,
+            loss=local.loss,
+            negatives=local.negatives,
+            proximal=local.proximal,
+        )
 
     def carry(parameters: NamedArrays, mean: NamedArrays) -> NamedArrays:
         return tower.pull_back(parameters, mean["item_delta"])

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from feature_store.fold_in import FoldInSettings
+from training.losses.names import LossName
 from training.server_settings import AggregationSettings, FedAvgServer, ServerSettings
 
 UNMET_WEIGHT = 720.0
@@ -35,8 +36,11 @@ class FedAvgSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    loss: LossName = Field(default="quadratic", description="of the scores that a client gives to the items")
     local_epochs: int = Field(default=2, ge=1, description="E, gradient steps of a client")
     client_learning_rate: float = Field(default=0.1, gt=0, description="α_i, of those steps")
+    proximal: float = Field(default=0.0, ge=0, description="μ of FedProx; 0 leaves the term out")
+    negatives: int = Field(default=256, ge=1, description="sampled items a client, for a loss that samples")
 
 
 class AlgorithmSettings(BaseModel):
