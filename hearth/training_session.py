@@ -11,6 +11,7 @@ from feature_store.durable import exclusive, remove_drafts
 from feature_store.errors import BadInput
 from feature_store.manifest import CheckpointManifest
 from feature_store.registry import Registry
+from feature_store.row_ranges import Catalogues
 from feature_store.signing import SigningKey
 from training.convergence import has_converged
 from training.evaluation import Quality
@@ -98,7 +99,7 @@ def train_to_checkpoint(
     registry: Registry,
     key: SigningKey,
     *,
-    vertical: str,
+    catalogues: Catalogues,
     fresh: bool = False,
     show: Callable[[RoundReport], None],
     report: Callable[[Outcome], Reported] | None = None,
@@ -112,7 +113,7 @@ def train_to_checkpoint(
         run: what to train.
         registry: where to publish.
         key: what signs the checkpoint.
-        vertical: that the items belong to.
+        catalogues: vertical -> rows of its items.
         fresh: discard what is saved of an unfinished run.
         show: told of each round.
         report: writes the report, once the checkpoint is published; it raises nothing.
@@ -140,7 +141,7 @@ def train_to_checkpoint(
             reports.append(told)
             show(told)
         chosen = state.chosen()
-        manifest = registry.publish(run.draft(chosen, vertical), key)
+        manifest = registry.publish(run.draft(chosen, catalogues), key)
         outcome = Outcome(
             manifest,
             chosen,

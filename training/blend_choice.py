@@ -48,7 +48,7 @@ def choose_blend(
 
     def ndcg(weight: float) -> float:
         blend = BlendSettings(weight, people)
-        scorers = [blended_scorer(item_vectors, item_counts, part, fold_in, blend) for part in parts]
+        scorers = [blended_scorer(item_vectors, item_counts, fold_in, part, blend) for part in parts]
         figures = [evaluate(s, len(item_vectors), split.valid, split.met_before_valid, most).ndcg for s in scorers]
         return float(np.mean(figures))
 
@@ -58,8 +58,8 @@ def choose_blend(
 def blended_scorer(
     item_vectors: Float32Array,
     item_counts: Float32Array,
-    met: Histories,
     fold_in: FoldInSettings,
+    met: Histories,
     blend: BlendSettings,
 ) -> Scorer:
     """Scores as serving gives them to people whose items of `met` are known, popularity included."""

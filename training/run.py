@@ -8,7 +8,7 @@ from feature_store.arrays import Float32Array
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.errors import BadInput
 from feature_store.fold_in import FoldInSettings
-from feature_store.row_ranges import one_catalogue
+from feature_store.row_ranges import Catalogues
 from training.blend_choice import choose_blend
 from training.client_update import ITEM_COUNTS
 from training.cohort import population
@@ -94,8 +94,11 @@ class TrainingRun:
         data = {"data": digest(self.split), "features": self.features.digest()}
         return {**_flat(settings), **data, "alpha": self.fold_in.alpha}
 
-    def draft(self, state: ServerState, vertical: str) -> CheckpointDraft:
-        """The checkpoint of that state, with its validation figures and the blend that was best on them."""
+    def draft(self, state: ServerState, catalogues: Catalogues) -> CheckpointDraft:
+        """The checkpoint of that state, with its validation figures and the blend that was best on them.
+
+        catalogues: vertical -> rows of its items.
+        """
         metrics = self.validation(state).figures() if self.split.valid.rows.size else {}
         settings = {name: value for name, value in self.identity().items() if value is not None}
         return checkpoint_draft(
@@ -110,7 +113,7 @@ class TrainingRun:
                 self.fold_in,
                 self.split,
             ),
-            catalogues=one_catalogue(vertical, len(self.split.vocabulary)),
+            catalogues=catalogues,
             metrics=metrics,
             settings=settings,
         )

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from hearth.commands.bench_new_users import new_users
+from hearth.commands.bench_verticals import verticals
 from hearth.commands.options import ItemsOption, JsonOption
 from hearth.terminal import ERR, OUT, print_json, quality_table, table, told_steps
 
@@ -12,6 +14,10 @@ app = typer.Typer(
     help="Measurements, each beside a peer in the same run.\n\nExample: `hearth bench quality --split ml-100k/`",
     no_args_is_help=True,
 )
+
+
+app.command("new-users")(new_users)
+app.command("verticals")(verticals)
 
 
 @app.callback()

@@ -1,7 +1,7 @@
 """`hearth train`: federated training, from interactions to a published checkpoint."""
 
-import re
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -20,10 +20,10 @@ class AlgorithmName(StrEnum):
 
 
 def train(
-    interactions: Annotated[
-        Path, typer.Option(help="interactions.csv[.gz], a folder with one, or a folder with train.txt[.gz].")
-    ],
     registry: RegistryOption,
+    interactions: Annotated[
+        Path | None, typer.Option(help="interactions.csv[.gz], a folder with one, or a folder with train.txt[.gz].")
+    ] = None,
     items: ItemsOption = None,
     dim: Annotated[int, typer.Option(min=1, help="Numbers in an item vector.")] = 64,
     rounds: Annotated[int, typer.Option(min=1, help="The most rounds.")] = 40,
@@ -38,7 +38,12 @@ def train(
     valid_share: Annotated[float, typer.Option(help="Share of each person's items, in time, that validates.")] = 0.1,
     test_share: Annotated[float, typer.Option(help="Share kept apart for `hearth evaluate`; 0 trains on all.")] = 0.2,
     min_value: Annotated[float | None, typer.Option(help="Leave out interactions with a lower value.")] = None,
-    vertical: Annotated[str, typer.Option(help="The vertical that the items belong to.")] = "e-commerce",
+    vertical: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The vertical of the items. Default: e-commerce. Or NAME=PATH, once or more, without --interactions."
+        ),
+    ] = None,
     promote: Annotated[bool, typer.Option(help="Put the checkpoint into production.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard the saved state of an unfinished run.")] = False,
     signing_key: SigningKeyOption = None,
@@ -48,18 +53,17 @@ def train(
 
     The state is saved after each round: run the same command again after an interruption, and it goes on.
 
+    Several verticals become one model, in which a person has one embedding for all of them:
+    `--vertical news=clicks/ --vertical shop=orders/`
+
     Example: `hearth train --interactions ml-100k/ --registry models --promote`
     """
-    from feature_store.errors import BadInput
     from feature_store.registry import Registry
     from feature_store.signing import TrustedKeys
     from hearth.sources import read_source
+    from hearth.verticals import read_verticals
     from training.settings import TrainingSettings
 
-    if not re.fullmatch("[a-z0-9][a-z0-9-]{0,63}", vertical):
-        raise BadInput(
-            f"--vertical is a name in small letters, digits and hyphens, such as e-commerce; got {vertical!r}"
-        )
     settings = TrainingSettings(
         dim=dim,
         rounds=rounds,
@@ -70,7 +74,8 @@ def train(
         regularization=regularization,
         patience=patience,
     )
-    source = read_source(interactions, items, valid=valid_share, test=test_share, min_value=min_value)
+    read = partial(read_source, valid=valid_share, test=test_share, min_value=min_value)
+    source, catalogues = read_verticals(interactions, vertical or (), items, read)
     for note in source.notes:
         ERR.print(note)
     key = own_key(signing_key)
@@ -90,7 +95,7 @@ def train(
                 run,
                 published,
                 key,
-                vertical=vertical,
+                catalogues=catalogues,
                 fresh=fresh,
                 show=show,
                 report=lambda outcome: report_run(run, outcome, published),

@@ -13,6 +13,7 @@ from benchmarks.peers import judge, quick_peers
 from benchmarks.quality import canary_of
 from feature_store.catalogue import read_catalogue
 from feature_store.registry import Registry
+from feature_store.row_ranges import one_catalogue
 from feature_store.signing import TrustedKeys
 from hearth.datasets.ml_100k import fetch_ml_100k
 from hearth.demo.edge_cell import Answer, ask, serve_on, serving, some_people, store_history
@@ -55,7 +56,9 @@ def tell(folder: Path, cache: Path, source: Path | None, port: int, *, leave: bo
     key = own_key(folder / "signing-key.pem")
     registry = Registry(folder / "registry", TrustedKeys([key.public]))
     with round_display(settings.rounds, OUT) as show:
-        outcome = train_to_checkpoint(run, registry, key, vertical="e-commerce", show=show)
+        outcome = train_to_checkpoint(
+            run, registry, key, catalogues=one_catalogue("e-commerce", len(split.vocabulary)), show=show
+        )
     registry.promote(outcome.manifest.checkpoint_id)
     OUT.print(outcome.text(), f"Signed with key {key.public.key_id}, promoted to production.", soft_wrap=True)
 

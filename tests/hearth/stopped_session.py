@@ -7,7 +7,8 @@ Each copy is then copied once more, and the session is run again there.
     python -m tests.hearth.stopped_session WORLD KEY FOLDER
 
 FOLDER gets `registry`, `stopped-<n>` for each copy, and `resumed-<n>` for what the second session makes of it. Prints
-one JSON object: the summary of the session, and of the second session of each copy.
+one JSON object: the summary of the session with the rounds it has on record, and likewise of the second session of
+each copy.
 """
 
 import json
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from feature_store.registry import Registry
+from feature_store.row_ranges import one_catalogue
 from feature_store.signing import SigningKey, TrustedKeys
 from hearth.sources import read_source
 from hearth.training_session import train_to_checkpoint
@@ -45,7 +47,10 @@ def main(world: Path, key: SigningKey, folder: Path) -> None:
 
 def session(run: TrainingRun, folder: Path, key: SigningKey) -> object:
     registry = Registry(folder, TrustedKeys([key.public]))
-    return train_to_checkpoint(run, registry, key, vertical="e-commerce", show=lambda _: None).summary()
+    outcome = train_to_checkpoint(
+        run, registry, key, catalogues=one_catalogue("e-commerce", run.tower.items), show=lambda _: None
+    )
+    return {**outcome.summary(), "on_record": [record.round_number for record in outcome.log]}
 
 
 def _photograph(registry: Path, folder: Path) -> Callable[[], int]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from feature_store.registry import Registry
+from feature_store.row_ranges import one_catalogue
 from feature_store.signing import SigningKey, TrustedKeys
 from feature_store.vocabulary import ItemVocabulary
 from tests.training.worlds import checkerboard
@@ -33,7 +34,7 @@ def test_quality_is_that_of_the_state_whatever_the_order_of_the_items(tmp_path: 
     *_, (state, _) = run.rounds(run.start())
     key = SigningKey.generate()
     registry = Registry(tmp_path, TrustedKeys([key.public]))
-    manifest = registry.publish(run.draft(state, "e-commerce"), key)
+    manifest = registry.publish(run.draft(state, one_catalogue("e-commerce", 40)), key)
     checkpoint = registry.load(manifest.checkpoint_id)
     expected = run.test(state)
 
