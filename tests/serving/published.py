@@ -70,6 +70,14 @@ def personal(content: CheckpointDraft, seen: list[str], k: int = 10, without: tu
     return ranked_for(content, folded_in(content, seen), k, {*seen, *without})
 
 
+def blended(content: CheckpointDraft, seen: list[str], k: int = 10, without: tuple[str, ...] = ()) -> Ranked:
+    """What a person gets of whom few items are known: both scores, by the formula of `feature_store.blend`."""
+    own, weight = np.sqrt(len(set(seen))), content.blend.weight
+    met = content.item_counts.astype(np.float64) / content.blend.people
+    scores = own * (content.item_vectors.astype(np.float64) @ folded_in(content, seen)) + weight * met
+    return _ranked(content, scores / (own + weight), k, {*seen, *without})
+
+
 def popular(content: CheckpointDraft, k: int = 10, without: tuple[str, ...] = ()) -> Ranked:
     """What somebody gets of whom nothing is known."""
     return _ranked(content, content.item_counts.astype(np.float64), k, set(without))
