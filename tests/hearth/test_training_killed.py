@@ -15,6 +15,7 @@ import pytest
 from safetensors import safe_open
 
 from feature_store.registry import Registry
+from hearth.report.record import RECORD, read_record
 from tests.hearth.command import PATIENCE, ROOT, Command
 from tests.hearth.conftest import SETTINGS, Trained
 from tests.hearth.world import small_world
@@ -100,6 +101,10 @@ def test_training_killed_again_and_again_ends_with_the_checkpoint_of_an_uninterr
     assert outcome["valid"] == trained.ended.json()["valid"]
     assert command.registry(folder).production() == trained.checkpoint_id
     assert files_of(folder) == files_of(trained.registry)
+    record = read_record(folder / "runs" / trained.checkpoint_id / RECORD)
+    assert [x.round_number for x in record.rounds] == list(range(1, 26))
+    whole = read_record(trained.registry / "runs" / trained.checkpoint_id / RECORD)
+    assert [(x.loss, x.ndcg, x.recall) for x in record.rounds] == [(x.loss, x.ndcg, x.recall) for x in whole.rounds]
 
     afresh = ("--registry", kept, *SETTINGS, "--seed", "8", "--fresh", "--json")
     outcome = command.run("train", "--interactions", trained.world, *afresh).json()
@@ -132,6 +137,7 @@ def test_stopped_at_any_state_of_its_files_a_session_goes_on_to_the_same_checkpo
         assert trained.command.registry(resumed).checkpoint_ids() == [whole["checkpoint_id"]]
         assert {name: again[name] for name in SAME} == {name: whole[name] for name in SAME}
         assert again["resumed_at"] == rounds_saved(stopped)
+        assert again["on_record"] == list(range(1, whole["rounds"] + 1))
         assert files_of(resumed) == files_of(tmp_path / "registry")
         resumed_at.append(again["resumed_at"])
     assert set(resumed_at) == set(range(whole["rounds"] + 1))
