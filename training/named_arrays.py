@@ -28,7 +28,7 @@ def mapped(function: Callable[..., Float32Array], first: NamedArrays, *others: N
 
 def require_same(one: NamedArrays, other: NamedArrays) -> None:
     """Raise `BadInput` unless the two have the same names and shapes."""
-    shapes, others = ({name: array.shape for name, array in arrays.items()} for arrays in (one, other))
+    shapes, others = ({name: tuple(array.shape) for name, array in arrays.items()} for arrays in (one, other))
     if shapes != others:
         raise BadInput(f"arrays of one model have the same names and shapes; got {shapes} and {others}")
 
