@@ -1,10 +1,11 @@
 """The canary: a scorer without learning that finds held-out items only if training has peeked at them.
 
-Where the negatives of training leave out the held-out items, those are the ones that are never pushed down,
-and "rank highest what was pushed down least" finds them all. Several published recommenders are evaluated on
-that mistake. Here one client at a time takes part in a round of its own, what the round does to the scores of
-its unmet items is measured, and the least pushed items are ranked first. An honest training pushes all unmet
-items alike, and the canary stays at chance.
+Where the negatives of training leave out the held-out items, those are the ones that are never pushed, and "rank
+highest what was pushed least" finds them all. Several published recommenders are evaluated on that mistake. Here one
+client at a time takes part in rounds of its own, with one held-out item among 99 that were not met, and what the
+rounds do to their scores is measured. All hundred are given the same item vector beforehand: a loss may push a high
+score more than a low one, and a sampled loss pushes what it has drawn, but what an honest training does to one of
+them is as likely to happen to any other. The canary stays at chance.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ NEGATIVES = 99
 CUTOFF = 10
 CHANCE = CUTOFF / (NEGATIVES + 1)
 _PRECISION = 2  # decimals of a push relative to the client's median: what float32 leaves of a small score
+_TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ def canary(
     settings: FoldInSettings,
     split: Split,
     users: int = 200,
+    rounds: int = 1,
 ) -> Canary:
     """Let the canary rank one held-out item of each of some people against 99 items that they have not met.
 
@@ -54,11 +57,12 @@ def canary(
         settings: the weights of the loss.
         split: whose test items are hidden from training.
         users: how many people to take; all, where there are fewer.
+        rounds: how many each of them trains for. One shows a loss over all items; a sampled loss takes as many as it
+            needs to draw nearly every item.
 
     Raises:
         BadInput: nobody has a test item and 99 unmet ones.
     """
-    gram = item_vectors.T @ item_vectors
     random = np.random.default_rng(0)
     eligible = np.flatnonzero((split.train.lengths > 0) & (split.test.lengths > 0))
     chances = []
@@ -71,8 +75,10 @@ def canary(
         if len(unmet) < NEGATIVES:
             continue
         candidates = np.append(held_out[:1], random.choice(unmet, NEGATIVES, replace=False))
-        embedding = fold_in(item_vectors, gram, history, settings)
-        pushes = _pushes(algorithm, item_vectors, embedding, history, candidates)
+        alike = item_vectors.copy()
+        alike[candidates] = item_vectors[candidates[0]]
+        embedding = fold_in(alike, alike.T @ alike, history, settings)
+        pushes = _pushes(algorithm, alike, embedding, history, candidates, rounds)
         chances.append(chance_of_top(pushes, CUTOFF))
     if not chances:
         raise BadInput(f"nobody has a test item and {NEGATIVES} items not met; the canary needs them")
@@ -85,14 +91,15 @@ def _pushes(
     embedding: Float32Array,
     history: Int32Array,
     candidates: Int32Array,
+    rounds: int,
 ) -> Float32Array:
-    """How far one round with this client alone pushes each candidate's score towards 0, relative to the median."""
+    """How far rounds with this client alone move each candidate's score, relative to the median."""
     parameters = {ID_EMBEDDING: item_vectors}
     state = ServerState(0, parameters, algorithm.server.init(parameters))
-    after = algorithm.server.apply(state, algorithm.client_update(algorithm.broadcast(state), [history]))
-    before = item_vectors[candidates] @ embedding
-    pushes = 1 - (after.parameters[ID_EMBEDDING][candidates] @ embedding) / before
-    relative: Float32Array = np.round(pushes / np.median(pushes), _PRECISION)
+    for _ in range(rounds):
+        state = algorithm.server.apply(state, algorithm.client_update(algorithm.broadcast(state), [history]))
+    moved = np.abs((state.parameters[ID_EMBEDDING][candidates] - item_vectors[candidates]) @ embedding)
+    relative: Float32Array = np.round(moved / max(float(np.median(moved)), _TINY), _PRECISION)
     return relative
 
 

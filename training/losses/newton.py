@@ -17,8 +17,9 @@ from training.tf import tf
 
 STEPS = 6
 INNER_STEPS = 8
-LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.02)  # of a step; the first that is a full Newton step nearly always wins
+SHORTER = (0.5, 0.25, 0.1, 0.02, 0.0)  # of a full Newton step, where that overshoots
 
+_ROUNDING = 1e-6  # of the objective: what float32 cannot tell apart is no reason for a shorter step
 _TINY = 1e-30
 
 
@@ -33,16 +34,16 @@ def newton_embeddings(loss: ScoreLoss, vectors: Any, met: Any, alpha: Any, ridge
         ridge: weight of |p|² of each client, shape (clients, 1).
         start: where to start from, such as the quadratic fold-in, shape (clients, dim). Each client ends no higher.
     """
-    lengths = tf.constant(LENGTHS)
     embeddings, scores = start, tf.matmul(start, vectors, transpose_b=True)
     for _ in tf.range(STEPS):
         gradient = tf.matmul(loss.slope(scores, met, alpha), vectors) + 2.0 * ridge * embeddings
         step, score_step = _newton_step(loss, vectors, met, alpha, ridge, scores, gradient)
-        best, chosen = _objective(loss, met, alpha, ridge, scores, embeddings), tf.zeros_like(ridge)
-        for length in lengths:
+        chosen = tf.ones_like(ridge)
+        best = _objective(loss, met, alpha, ridge, scores + score_step, embeddings + step)
+        for length in SHORTER:
             there = _objective(loss, met, alpha, ridge, scores + length * score_step, embeddings + length * step)
-            chosen = tf.where(there < best, length, chosen)
-            best = tf.minimum(best, there)
+            is_lower = there < best - _ROUNDING * tf.abs(best)
+            chosen, best = tf.where(is_lower, length, chosen), tf.where(is_lower, there, best)
         embeddings += chosen * step
         scores += chosen * score_step
     return embeddings
