@@ -9,6 +9,9 @@ from feature_store.errors import BadInput
 WEIGHT = "weight"
 """The sum of what each client's delta counts by: of its examples, or of 1."""
 
+ACTIVITY = "activity"
+"""The sum of what each client counts by for its activity, where its sums are weighed by that."""
+
 ITEM_COUNTS = "item_counts"
 """The sum of 0 or 1 an item: whether the client has met it."""
 

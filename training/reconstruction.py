@@ -18,7 +18,7 @@ import numpy as np
 
 from feature_store.arrays import Float32Array, Int32Array
 from feature_store.fold_in import FoldInSettings
-from training.client_update import ClientUpdate
+from training.client_update import ACTIVITY, ITEM_COUNTS, ClientUpdate
 from training.device import STREAMED, Placement
 from training.padding import PADDING, padded_batches
 from training.streaming import streamed_update
@@ -35,6 +35,7 @@ def curvature_update(
     settings: FoldInSettings,
     cells: int | None = None,
     placement: Placement = STREAMED,
+    activity_exponent: float = 0.0,
 ) -> ClientUpdate:
     """The summed update of the clients with these histories.
 
@@ -45,20 +46,25 @@ def curvature_update(
         settings: the weights α and λ of the loss.
         cells: entries of a padded batch, the bound on memory.
         placement: where to compute.
+        activity_exponent: x >= 0 of the clients' weights w = |H|^(−x); see `training.activity`.
 
     Returns:
         With p the client's user embedding and H its history, summed over the clients:
-        item_gradient, (items, dim): (p·q_i − 1) p on the rows of H. Half the derivative of the loss over H; the
+        item_gradient, (items, dim): w (p·q_i − 1) p on the rows of H. Half the derivative of the loss over H; the
             rest of the derivative follows from the other sums, and the server adds it.
-        user_gram, (dim, dim): p pᵀ.
-        item_energy, (items,): |p|² on the rows of H.
+        user_gram, (dim, dim): w p pᵀ.
+        item_energy, (items,): w |p|² on the rows of H.
         item_counts, (items,): 1 on the rows of H.
+        activity, (1,): w.
+        The loss is summed without the weights.
     """
     if placement == STREAMED:
-        return streamed_update(item_vectors, histories, settings, cells or CELLS // 2)
+        return streamed_update(
+            item_vectors, histories, settings, cells or CELLS // 2, activity_exponent=activity_exponent
+        )
     cells = cells or (CELLS if "CPU" in placement.name else CELLS_OF_A_GPU)
     with tf.device(placement.name):
-        return _by_tensorflow(item_vectors, histories, settings, cells, placement)
+        return _by_tensorflow(item_vectors, histories, settings, cells, placement, activity_exponent)
 
 
 def _by_tensorflow(
@@ -67,15 +73,22 @@ def _by_tensorflow(
     settings: FoldInSettings,
     cells: int,
     placement: Placement,
+    activity_exponent: float,
 ) -> ClientUpdate:
     add_batch = _add_batch_compiled if placement.xla else _add_batch
     vectors = tf.constant(item_vectors)
     gram = tf.matmul(vectors, vectors, transpose_a=True)
     if placement.mixed_precision:
         vectors = tf.cast(vectors, tf.bfloat16)
-    weights = tf.constant([settings.alpha, settings.regularization], tf.float32)
+    weights = tf.constant([settings.alpha, settings.regularization, activity_exponent], tf.float32)
     items, dim = item_vectors.shape
-    shapes = {"item_gradient": (items, dim), "user_gram": (dim, dim), "item_energy": (items,), "item_counts": (items,)}
+    shapes = {
+        "item_gradient": (items, dim),
+        "user_gram": (dim, dim),
+        "item_energy": (items,),
+        ITEM_COUNTS: (items,),
+        ACTIVITY: (1,),
+    }
     sums, loss = {name: tf.zeros(shape) for name, shape in shapes.items()}, 0.0
     for padded in padded_batches(histories, cells):
         batch = _rounded_up(padded, cells) if placement.xla else padded
@@ -104,24 +117,29 @@ def _batch_sums(
     items, dim = tf.shape(vectors)[0], tf.shape(vectors)[1]
     scores = tf.linalg.matvec(gathered, embeddings)
     residuals = (scores - 1.0) * present
-    energy = tf.reduce_sum(tf.square(embeddings), axis=1)
     met = tf.reshape(tf.maximum(padded, 0), [-1])
 
     def sum_by_item(values: Any) -> Any:
         return tf.math.unsorted_segment_sum(values, met, items)
 
     counts = tf.reduce_sum(present, axis=1)
-    user_gram = tf.matmul(embeddings, embeddings, transpose_a=True)
     loss = (
         tf.reduce_sum(tf.square(residuals))
-        + alpha * tf.reduce_sum(user_gram * gram)
-        + regularization * tf.reduce_sum((counts + alpha * tf.cast(items, tf.float32)) * energy)
+        + alpha * tf.reduce_sum(tf.matmul(embeddings, embeddings, transpose_a=True) * gram)
+        + regularization
+        * tf.reduce_sum((counts + alpha * tf.cast(items, tf.float32)) * tf.reduce_sum(tf.square(embeddings), axis=1))
     )
+    roots = tf.pow(tf.maximum(counts, 1.0), -weights[2] / 2) * tf.cast(counts > 0, tf.float32)
+    residuals *= roots[:, None]
+    embeddings *= roots[:, None]
+    energy = tf.reduce_sum(tf.square(embeddings), axis=1)
+    user_gram = tf.matmul(embeddings, embeddings, transpose_a=True)
     batch = {
         "item_gradient": sum_by_item(tf.reshape(residuals[:, :, None] * embeddings[:, None, :], [-1, dim])),
         "user_gram": user_gram,
         "item_energy": sum_by_item(tf.reshape(present * energy[:, None], [-1])),
-        "item_counts": sum_by_item(tf.reshape(present, [-1])),
+        ITEM_COUNTS: sum_by_item(tf.reshape(present, [-1])),
+        ACTIVITY: tf.reshape(tf.reduce_sum(tf.square(roots)), [1]),
     }
     return {name: sums[name] + array for name, array in batch.items()}, loss
 

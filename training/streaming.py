@@ -19,7 +19,8 @@ import numpy as np
 
 from feature_store.arrays import BoolArray, Float32Array, Int32Array, Int64Array
 from feature_store.fold_in import FoldInSettings
-from training.client_update import ClientUpdate
+from training.activity import activity_roots
+from training.client_update import ACTIVITY, ITEM_COUNTS, ClientUpdate
 from training.conjugate_gradients import solve
 from training.histories import stored
 from training.padding import like_lengths
@@ -38,6 +39,7 @@ def streamed_update(
     settings: FoldInSettings,
     cells: int,
     piece: int = PIECE,
+    activity_exponent: float = 0.0,
 ) -> ClientUpdate:
     """The update that `training.reconstruction.curvature_update` tells of.
 
@@ -47,21 +49,32 @@ def streamed_update(
         settings: the weights α and λ of the loss.
         cells: entries of a padded array.
         piece: entries read at a time; a longer history is a piece of its own.
+        activity_exponent: x of the clients' weights.
     """
     catalogue = _Catalogue.of(item_vectors, settings)
     items, dim = item_vectors.shape
     gradient = np.zeros((items, dim), np.float32)
     gram = np.zeros((dim, dim), np.float32)
     energy, counts = np.zeros(items, np.float32), np.zeros(items, np.float32)
-    loss, clients = 0.0, 0
+    loss, clients, weight = 0.0, 0, 0.0
     with ThreadPoolExecutor(cores()) as threads:
         for entries in _pieces(histories, piece):
             embeddings, residuals, local = _reconstruct(entries, catalogue, cells, threads)
+            roots = activity_roots(entries.lengths, activity_exponent)
+            embeddings *= roots[:, None]
+            residuals *= np.repeat(roots, entries.lengths)
             gram += embeddings.T @ embeddings
             loss += local
             clients += len(embeddings)
+            weight += float(np.square(roots).sum(dtype=np.float64))
             _add_by_item(entries, embeddings, residuals, (gradient, energy, counts), cells, threads)
-    sums = {"item_gradient": gradient, "user_gram": gram, "item_energy": energy, "item_counts": counts}
+    sums = {
+        "item_gradient": gradient,
+        "user_gram": gram,
+        "item_energy": energy,
+        ITEM_COUNTS: counts,
+        ACTIVITY: np.array([weight], np.float32),
+    }
     return ClientUpdate(sums, loss, clients)
 
 

@@ -35,6 +35,7 @@ def test_the_curvature_client_sends_exactly_these_sums(vectors: np.ndarray) -> N
         "user_gram": ((DIM, DIM), np.float32),
         "item_energy": ((ITEMS,), np.float32),
         "item_counts": ((ITEMS,), np.float32),
+        "activity": ((1,), np.float32),
     }
 
 
@@ -51,7 +52,7 @@ def test_shapes_and_bytes_do_not_tell_who_took_part_nor_how_many(vectors: np.nda
     one = curvature_update(vectors, [rows(3)], SETTINGS)
     many = curvature_update(vectors, [rows(0, 1, 2, 3, 4, 5), rows(9), rows(16, 2)], SETTINGS)
     assert {n: a.shape for n, a in one.sums.items()} == {n: a.shape for n, a in many.sums.items()}
-    assert one.uplink_bytes == many.uplink_bytes == 4 * (ITEMS * DIM + DIM * DIM + 2 * ITEMS) + 8
+    assert one.uplink_bytes == many.uplink_bytes == 4 * (ITEMS * DIM + DIM * DIM + 2 * ITEMS + 1) + 8
 
 
 def test_updates_add_up(vectors: np.ndarray) -> None:

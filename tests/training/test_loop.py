@@ -108,7 +108,7 @@ def test_the_loss_falls_and_the_reports_say_what_happened() -> None:
     assert [report.round_number for report in reports] == [1, 2, 3, 4, 5, 6]
     assert {report.cohort for report in reports} == {20}
     assert reports[-1].loss < 0.8 * reports[0].loss
-    assert reports[0].uplink_bytes_per_client == 4 * (40 * 8 + 8 * 8 + 40 + 40) + 8
+    assert reports[0].uplink_bytes_per_client == 4 * (40 * 8 + 8 * 8 + 40 + 40 + 1) + 8
     assert all(report.validation is not None and report.seconds > 0 for report in reports)
     assert reports[0].clients_per_second == pytest.approx(20 / reports[0].seconds)
 

@@ -24,17 +24,18 @@ HISTORIES = st.lists(
 
 
 def slowly(
-    vectors: np.ndarray, histories: list[np.ndarray], weights: FoldInSettings
+    vectors: np.ndarray, histories: list[np.ndarray], weights: FoldInSettings, exponent: float = 0.0
 ) -> tuple[dict[str, np.ndarray], float]:
     """The sums of `curvature_update`, a client and an item at a time."""
     Q = vectors.astype(np.float64)
     items, dim = Q.shape
     alpha, lam = weights.alpha, weights.regularization
-    gradient, gram, energy, counts, loss = (
+    gradient, gram, energy, counts, activity, loss = (
         np.zeros((items, dim)),
         np.zeros((dim, dim)),
         np.zeros(items),
         np.zeros(items),
+        np.zeros(1),
         0.0,
     )
     for history in histories:
@@ -42,16 +43,24 @@ def slowly(
         for item in history:
             system += np.outer(Q[item], Q[item])
         p = np.linalg.solve(system, sum(Q[item] for item in history))
+        w = len(history) ** -exponent
+        activity += w
         for item in history:
-            gradient[item] += (p @ Q[item] - 1) * p
-            energy[item] += p @ p
+            gradient[item] += w * (p @ Q[item] - 1) * p
+            energy[item] += w * (p @ p)
             counts[item] += 1
             loss += (1 - p @ Q[item]) ** 2
         for item in range(items):
             loss += alpha * (p @ Q[item]) ** 2
         loss += lam * (len(history) + alpha * items) * (p @ p)
-        gram += np.outer(p, p)
-    return {"item_gradient": gradient, "user_gram": gram, "item_energy": energy, "item_counts": counts}, loss
+        gram += w * np.outer(p, p)
+    return {
+        "item_gradient": gradient,
+        "user_gram": gram,
+        "item_energy": energy,
+        "item_counts": counts,
+        "activity": activity,
+    }, loss
 
 
 @pytest.mark.parametrize("placement", [STREAMED, CPU], ids=["streamed", "tensorflow"])
@@ -91,6 +100,19 @@ def test_a_cohort_in_many_batches_gives_what_plain_arithmetic_gives(placement: P
     assert batched.loss == pytest.approx(loss, rel=1e-4)
     for name, array in expected.items():
         np.testing.assert_allclose(batched.sums[name], array, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("placement", "cells"), [(STREAMED, 40), (CPU, 40), (COMPILED, 256)], ids=["streamed", "tensorflow", "xla"]
+)
+def test_a_client_counts_the_less_the_more_items_it_has_met(placement: Placement, cells: int) -> None:
+    vectors, histories, weights = cohort()
+    expected, loss = slowly(vectors, histories, weights, exponent=0.7)
+    update = curvature_update(vectors, histories, weights, cells, placement, activity_exponent=0.7)
+    assert update.loss == pytest.approx(loss, rel=1e-4)
+    assert update.sums["activity"] < 0.5 * update.clients
+    for name, array in expected.items():
+        np.testing.assert_allclose(update.sums[name], array, rtol=1e-4, atol=1e-5)
 
 
 def test_a_cohort_read_in_pieces_gives_what_plain_arithmetic_gives() -> None:
