@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.federated_choice import Changes, changed
 from benchmarks.machine import provenance
-from benchmarks.peers import Peer, as_matrix, peers
+from benchmarks.peers import Peer, peers
 from training.cohort import population
 from training.evaluation import Scorer, fold_in_scorer
 from training.run import prepare
@@ -49,7 +49,7 @@ def measure_leave_one_out(
         return fold_in_scorer(run.item_vectors(state), split.train, run.fold_in)
 
     def of_peer(peer: Peer) -> Callable[[Split, Changes, int], Scorer]:
-        return lambda split, changes, seed: peer.fit(as_matrix(split.train, items), dict(changes), seed)
+        return lambda split, changes, seed: peer.fit(split, dict(changes), seed)
 
     clients = len(population(data.final.train))
     return {

@@ -20,7 +20,8 @@ from training.histories import Histories
 from training.split import Split
 
 Settings = dict[str, float]
-Fit = Callable[[scipy.sparse.csr_matrix, Settings, int], Scorer]
+MatrixFit = Callable[[scipy.sparse.csr_matrix, Settings, int], Scorer]
+Fit = Callable[[Split, Settings, int], Scorer]
 
 
 class Peer(NamedTuple):
@@ -28,7 +29,7 @@ class Peer(NamedTuple):
 
     name: what tables call it.
     grid: the settings to choose from on valid.
-    fit: from the train part to a scorer.
+    fit: from the train part of a split, settings and a seed to a scorer.
     most_items: the largest catalogue it can take.
     """
 
@@ -70,7 +71,7 @@ def ease(train: Any, settings: Settings, seed: int) -> Scorer:
     return score
 
 
-def als(dim: int, iterations: int = 15) -> Fit:
+def als(dim: int, iterations: int = 15) -> MatrixFit:
     """Implicit-feedback ALS (Hu, Koren and Volinsky 2008) as the library `implicit` has it, at the same dim."""
 
     def fit(train: Any, settings: Settings, seed: int) -> Scorer:
@@ -100,16 +101,23 @@ def peers(dim: int) -> list[Peer]:
         {"alpha": a, "regularization": r} for a in (2.0, 5.0, 10.0, 20.0, 30.0) for r in (30.0, 60.0, 100.0, 150.0)
     ]
     return [
-        Peer("popularity", [{}], popularity),
-        Peer("ease", regularizations, ease, most_items=10_000),  # it inverts an items x items matrix in float64
-        Peer("als", weights, als(dim)),
+        Peer("popularity", [{}], of_matrix(popularity)),
+        Peer(
+            "ease", regularizations, of_matrix(ease), most_items=10_000
+        ),  # it inverts an items x items matrix in float64
+        Peer("als", weights, of_matrix(als(dim))),
     ]
 
 
 def quick_peers(dim: int) -> list[Peer]:
     """ALS with a quarter of its grid, and popularity: seconds instead of minutes."""
     weights = [{"alpha": a, "regularization": r} for a in (5.0, 10.0) for r in (30.0, 60.0)]
-    return [Peer("popularity", [{}], popularity), Peer("als", weights, als(dim))]
+    return [Peer("popularity", [{}], of_matrix(popularity)), Peer("als", weights, of_matrix(als(dim)))]
+
+
+def of_matrix(fit: MatrixFit) -> Fit:
+    """The fit that knows of a split who met what in the train part, and nothing else."""
+    return lambda split, settings, seed: fit(as_matrix(split.train, len(split.vocabulary)), settings, seed)
 
 
 def as_matrix(train: Histories, items: int) -> Any:
@@ -121,14 +129,13 @@ def as_matrix(train: Histories, items: int) -> Any:
 def judge(peer: Peer, split: Split, seeds: Sequence[int]) -> PeerResult:
     """Tune the peer on valid with the first seed, then fit it with each seed and judge it on test.
 
-    Like the federated model it is fitted to train alone, and never to valid.
+    Like the federated model it is fitted to train alone, and never to valid; then to the train part of `split.judged`.
     """
-    items = len(split.vocabulary)
-    train = as_matrix(split.train, items)
+    items, final = len(split.vocabulary), split.judged
 
     def ndcg_on_valid(settings: Settings) -> float:
-        return evaluate(peer.fit(train, settings, seeds[0]), items, split.valid, split.met_before_valid).ndcg
+        return evaluate(peer.fit(split, settings, seeds[0]), items, split.valid, split.met_before_valid).ndcg
 
     best = max(peer.grid, key=ndcg_on_valid) if len(peer.grid) > 1 else peer.grid[0]
-    qualities = tuple(evaluate(peer.fit(train, best, seed), items, split.test, split.met_before_test) for seed in seeds)
+    qualities = tuple(evaluate(peer.fit(final, best, seed), items, final.test, final.met_before_test) for seed in seeds)
     return PeerResult(peer.name, best, qualities)

@@ -1,9 +1,11 @@
 """Ranking quality: federated training beside the centralised peers, on one split, in one run."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import mean, stdev
 from typing import Any
+
+import numpy as np
 
 from benchmarks.federated_choice import Changes, choose_settings
 from benchmarks.machine import peak_memory_megabytes, provenance
@@ -14,9 +16,10 @@ from feature_store.errors import BadInput
 from training.canary import Canary, canary
 from training.cohort import population
 from training.evaluation import Quality, Scorer, evaluate, fold_in_scorer
+from training.histories import Histories
 from training.item_features import ItemFeatures
 from training.item_tower import ItemTower
-from training.recency import choose_recency, log_of, with_recency
+from training.recency import RecencyTerms, choose_recency, log_of, with_recency
 from training.recommender import make_algorithm
 from training.run import TrainingRun, prepare
 from training.settings import TrainingSettings
@@ -50,32 +53,36 @@ def measure_quality(
     items, runs = len(split.vocabulary), []
     if grid:
         settings = choose_settings(split, settings.model_copy(update={"seed": seeds[0]}), grid, report, features)
+    final = split.judged
     for seed in seeds:
         report(f"federated, seed {seed}")
-        runs.append(_federated(prepare(split, settings.model_copy(update={"seed": seed}), features)))
+        runs.append(_federated(prepare(final, settings.model_copy(update={"seed": seed}), features)))
     memory = peak_memory_megabytes()
     recency = None
     if split.log is not None:
         report("federated + recency")
+        tried = _federated(prepare(split, settings.model_copy(update={"seed": seeds[0]}), features))
+        terms = choose_recency(fold_in_scorer(tried["item_vectors"], split.train, settings.fold_in(items)), split)
         vectors = [run["item_vectors"] for run in runs]
-        recency = _recency([fold_in_scorer(v, split.train, settings.fold_in(items)) for v in vectors], split)
+        scorers = [fold_in_scorer(item_vectors, final.train, settings.fold_in(items)) for item_vectors in vectors]
+        recency = _recency(scorers, terms, final)
     results = _peers(split, settings.dim, seeds, report)
     report("canary")
     federated = _summary([run["test"] for run in runs])
     best = recency or federated
-    clients = len(population(split.train))
+    clients = len(population(final.train))
     return {
         "benchmark": "quality",
         **provenance(),
         "data": {
             "users": len(split.user_ids),
             "items": items,
-            "train": len(split.train.rows),
+            "train": len(final.train.rows),
             "valid": len(split.valid.rows),
-            "test": len(split.test.rows),
+            "test": len(final.test.rows),
             "repeats": split.repeats,
             "ranks_met": split.ranks_met,
-            "out_of_reach": asdict(split.out_of_reach),
+            "out_of_reach": asdict(final.out_of_reach),
         },
         "federated": {
             "settings": settings.model_dump(exclude={"seed"}),
@@ -109,7 +116,7 @@ def measure_quality(
             }
             for result in results
         },
-        "canary": _canary_figures(split, settings, runs[0]["item_vectors"]),
+        "canary": _canary_figures(final, settings, runs[0]["item_vectors"]),
     }
 
 
@@ -135,10 +142,9 @@ def _is_personal(peer: Peer) -> bool:
     return peer.name != "popularity"
 
 
-def _recency(scorers: Sequence[Scorer], split: Split) -> dict[str, Any]:
-    """Test quality with the terms of recency added, which are chosen on valid with the first scorer."""
+def _recency(scorers: Sequence[Scorer], terms: RecencyTerms, split: Split) -> dict[str, Any]:
+    """Test quality with the terms of recency added."""
     log, items = log_of(split), len(split.vocabulary)
-    terms = choose_recency(scorers[0], split)
     qualities = [
         evaluate(with_recency(score, log, items, terms), items, split.test, split.met_before_test) for score in scorers
     ]
@@ -177,9 +183,15 @@ def canary_of(split: Split, settings: TrainingSettings, item_vectors: Float32Arr
 def _canary_figures(split: Split, settings: TrainingSettings, item_vectors: Float32Array) -> dict[str, Any]:
     """The canary, or why there is none: small catalogues have too few items that somebody has not met."""
     try:
-        return asdict(canary_of(split, settings, item_vectors))
+        return asdict(canary_of(_unmet_targets(split), settings, item_vectors))
     except BadInput as error:
         return {"left_out": str(error)}
+
+
+def _unmet_targets(split: Split) -> Split:
+    """The split without test items that stand in train too: training pulls those, which is no peeking."""
+    unmet = (rows[~np.isin(rows, met)] for rows, met in zip(split.test, split.train, strict=True))
+    return replace(split, test=Histories.of(unmet)) if split.ranks_met else split
 
 
 def _summary(qualities: Sequence[Quality]) -> dict[str, dict[str, float]]:

@@ -51,15 +51,15 @@ class DataSet(NamedTuple):
 
 def full_ranking(split: Split) -> Task:
     """Rank all items; chosen by NDCG@20 on valid."""
-    items = len(split.vocabulary)
+    items, final = len(split.vocabulary), split.judged
 
     def on_valid(score: Scorer) -> float:
         return evaluate(score, items, split.valid, split.met_before_valid, VALIDATION_PEOPLE).ndcg
 
     def on_test(score: Scorer) -> Mapping[str, float]:
-        return evaluate(score, items, split.test, split.met_before_test).figures()
+        return evaluate(score, items, final.test, final.met_before_test).figures()
 
-    return Task(split, split, on_valid, on_test)
+    return Task(split, final, on_valid, on_test)
 
 
 def leave_one_out(folder: Path) -> Task:

@@ -3,16 +3,17 @@
 A federated row is a name and what it changes in the settings; another algorithm is another line here.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
 from benchmarks.federated_choice import LOSS_GRID, Changes, changed
-from benchmarks.peers import as_matrix, peers
+from benchmarks.peers import Fit, peers
 from benchmarks.temporal_peers import temporal_peers
 from training.cohort import population
 from training.evaluation import Scorer, fold_in_scorer
-from training.recency import choose_recency, log_of, with_recency
+from training.recency import RecencyTerms, choose_recency, log_of, with_recency
 from training.run import prepare
 from training.settings import TrainingSettings
 from training.split import Split
@@ -78,12 +79,14 @@ FEDERATED: dict[str, Sequence[Changes]] = {
 def rows(split: Split, settings: TrainingSettings) -> list[Row]:
     """All rows for a data set: the federated ones, then the peers that can take its catalogue.
 
+    split: that on which settings are tried.
+
     On a split at points of time there are the peers that know the time, and curvature with the terms of recency.
     """
     base = settings.model_dump(exclude={"seed"})
     federated = [Row(name, grid, _federated(settings), base) for name, grid in FEDERATED.items()]
     if split.log is not None:
-        federated.insert(1, Row("curvature + recency", LOSS_GRID, _with_recency(_federated(settings)), base))
+        federated.insert(1, Row("curvature + recency", LOSS_GRID, _with_recency(_federated(settings), split), base))
     centralised = [*peers(settings.dim), *(temporal_peers(split) if split.log else ())]
     return [
         *federated,
@@ -108,16 +111,23 @@ def _federated(settings: TrainingSettings) -> Callable[[Split, Changes, int], Fi
     return fit
 
 
-def _with_recency(plain: Callable[[Split, Changes, int], Fitted]) -> Callable[[Split, Changes, int], Fitted]:
-    """The terms are chosen on the valid part of the split for each fit."""
+def _with_recency(
+    plain: Callable[[Split, Changes, int], Fitted], tuning: Split
+) -> Callable[[Split, Changes, int], Fitted]:
+    """The terms for some changes are chosen once, on the valid part of `tuning`, with the first seed asked for."""
+    chosen: dict[str, RecencyTerms] = {}
 
     def fit(split: Split, changes: Changes, seed: int) -> Fitted:
         fitted = plain(split, changes, seed)
-        terms = choose_recency(fitted.score, split)
+        key = json.dumps(changes, sort_keys=True)
+        if key not in chosen:
+            on_tuning = fitted if split is tuning else plain(tuning, changes, seed)
+            chosen[key] = choose_recency(on_tuning.score, tuning)
+        terms = chosen[key]
         return fitted._replace(score=with_recency(fitted.score, log_of(split), len(split.vocabulary), terms))
 
     return fit
 
 
-def _peer(fit: Callable[[Any, Any, int], Scorer]) -> Callable[[Split, Changes, int], Fitted]:
-    return lambda split, changes, seed: Fitted(fit(as_matrix(split.train, len(split.vocabulary)), changes, seed))
+def _peer(fit: Fit) -> Callable[[Split, Changes, int], Fitted]:
+    return lambda split, changes, seed: Fitted(fit(split, dict(changes), seed))

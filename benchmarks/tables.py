@@ -62,7 +62,7 @@ def fill(
         task = data_set.read(data)
         cohort = max(1, min(600, len(population(task.final.train)) // 10))
         settings = TrainingSettings(dim=dim, rounds=QUICK_ROUNDS if quick else rounds, cohort=cohort, patience=0)
-        there = rows(task.final, settings)
+        there = rows(task.tuning, settings)
         unknown = set(only) - {row.name for row in there}
         if unknown:
             raise BadInput(

@@ -7,11 +7,10 @@ Recommendation").
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import Peer, PeerResult, Settings, as_matrix
+from benchmarks.peers import Peer, PeerResult, Settings
 from training.evaluation import Scorer, evaluate
 from training.recency import OWN_DAYS, POPULAR_DAYS, RecencyTerms, choose_recency, log_of, with_recency
 from training.split import Split
@@ -24,27 +23,30 @@ def temporal_peers(split: Split) -> list[Peer]:
     Raises:
         BadInput: the split has no log.
     """
-    log, items = log_of(split), len(split.vocabulary)
+    log_of(split)
+    recent = Peer("recent popularity", [{"days": days} for days in POPULAR_DAYS], recent_popularity)
+    own = Peer("own history", [{"days": days} for days in OWN_DAYS], own_history)
+    return [recent, own] if split.ranks_met else [recent]
 
-    def recent(train: Any, settings: Settings, seed: int) -> Scorer:
-        """Everybody is recommended what was met most of late."""
-        del train, seed
-        counts = recent_counts(log, items, settings["days"] * DAY)
-        return lambda clients: np.broadcast_to(counts, (len(clients), items))
 
-    def own(train: Any, settings: Settings, seed: int) -> Scorer:
-        """What the person met most, of late; then what everybody did, which weighs less than any meeting of one's own.
+def recent_popularity(split: Split, settings: Settings, seed: int) -> Scorer:
+    """Everybody is recommended what was met most of late."""
+    del seed
+    items = len(split.vocabulary)
+    counts = recent_counts(log_of(split), items, settings["days"] * DAY)
+    return lambda clients: np.broadcast_to(counts, (len(clients), items))
 
-        The own counts n are taken as n/(1 + n), and popularity, in 0..1, at a thousandth.
-        """
-        del train, seed
-        terms = RecencyTerms(popular=1e-3, popular_days=settings["days"], own=1.0, own_days=settings["days"])
-        nothing = np.zeros(items, dtype=np.float32)
-        return with_recency(lambda clients: np.broadcast_to(nothing, (len(clients), items)), log, items, terms)
 
-    recents = Peer("recent popularity", [{"days": days} for days in POPULAR_DAYS], recent)
-    owns = Peer("own history", [{"days": days} for days in OWN_DAYS], own)
-    return [recents, owns] if split.ranks_met else [recents]
+def own_history(split: Split, settings: Settings, seed: int) -> Scorer:
+    """What the person met most, of late; then what everybody did, which weighs less than any meeting of one's own.
+
+    The own counts n are taken as n/(1 + n), and popularity, in 0..1, at a thousandth.
+    """
+    del seed
+    items = len(split.vocabulary)
+    terms = RecencyTerms(popular=1e-3, popular_days=settings["days"], own=1.0, own_days=settings["days"])
+    nothing = np.zeros(items, dtype=np.float32)
+    return with_recency(lambda clients: np.broadcast_to(nothing, (len(clients), items)), log_of(split), items, terms)
 
 
 def judge_with_recency(peer: Peer, result: PeerResult, split: Split, seeds: Sequence[int]) -> PeerResult:
@@ -52,11 +54,9 @@ def judge_with_recency(peer: Peer, result: PeerResult, split: Split, seeds: Sequ
 
     The settings of the peer itself stay those that were best without.
     """
-    log, items = log_of(split), len(split.vocabulary)
-    train = as_matrix(split.train, items)
-    scorers = [peer.fit(train, result.settings, seed) for seed in seeds]
-    terms = choose_recency(scorers[0], split)
-    qualities = tuple(
-        evaluate(with_recency(score, log, items, terms), items, split.test, split.met_before_test) for score in scorers
-    )
+    final, items = split.judged, len(split.vocabulary)
+    log = log_of(final)
+    terms = choose_recency(peer.fit(split, result.settings, seeds[0]), split)
+    scorers = [with_recency(peer.fit(final, result.settings, seed), log, items, terms) for seed in seeds]
+    qualities = tuple(evaluate(score, items, final.test, final.met_before_test) for score in scorers)
     return PeerResult(f"{peer.name} + recency", {**result.settings, **asdict(terms)}, qualities)

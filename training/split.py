@@ -44,6 +44,8 @@ class Split:
     ranks_met: whether items that a person has met before are ranked like any other, and are targets when met again.
     log: all meetings of the train part with their age, where the split is one at points of time.
     out_of_reach: what such a split left out.
+    final: of such a split, the one by which to judge what valid has chosen: what came before the test is all train, as
+        it is where a model is made anew each day. Without one, train stays as it is.
     """
 
     vocabulary: ItemVocabulary
@@ -55,6 +57,7 @@ class Split:
     ranks_met: bool = False
     log: MeetingLog | None = None
     out_of_reach: OutOfReach = OutOfReach()
+    final: "Split | None" = None
 
     def __post_init__(self) -> None:
         for name, part in (("train", self.train), ("valid", self.valid), ("test", self.test)):
@@ -70,6 +73,11 @@ class Split:
     def met_before_test(self) -> tuple[Histories, ...]:
         """The parts whose items are left out of a person's ranking when test judges."""
         return () if self.ranks_met else (self.train, self.valid)
+
+    @property
+    def judged(self) -> "Split":
+        """The split by which to judge: `final`, or this one where there is none."""
+        return self.final or self
 
     @property
     def only_trained(self) -> int:

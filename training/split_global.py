@@ -52,7 +52,8 @@ def split_by_date(interactions: Interactions, cuts: Cuts, repeats: Repeats = "ne
 
     Each part holds the distinct items that a person met in it, in the order in which the person met them there first.
     Validation and test ask nothing that cannot be answered from train: people without items there and items that
-    nobody met there are no targets, and `Split.out_of_reach` counts them.
+    nobody met there are no targets, and `Split.out_of_reach` counts them. `Split.final` is the split at `test_from`
+    alone: what was chosen on valid is trained on all that came before the test, and judged.
 
     Raises:
         BadInput: an interaction has no timestamp, there is none at all, the cuts are not in order, or nothing lies
@@ -97,7 +98,12 @@ def split_by_date(interactions: Interactions, cuts: Cuts, repeats: Repeats = "ne
             targets=int((asked & ~reachable).sum()),
             asked=int(asked.sum()),
         ),
+        final=_at(interactions, cuts.test_from, repeats) if cuts.valid_from < cuts.test_from else None,
     )
+
+
+def _at(interactions: Interactions, test_from: float, repeats: Repeats) -> Split:
+    return split_by_date(interactions, Cuts(test_from, test_from), repeats)
 
 
 def _first_of(keys: Int64Array) -> BoolArray:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from benchmarks.peers import Peer, Settings, als, as_matrix, ease, judge, peers, popularity, quick_peers
+from benchmarks.peers import Peer, Settings, als, as_matrix, ease, judge, of_matrix, peers, popularity, quick_peers
 from feature_store.arrays import Float32Array, Int64Array
 from tests.benchmarks.tastes import two_tastes
 from training.evaluation import Scorer, evaluate
@@ -59,7 +59,7 @@ def test_als_finds_the_two_tastes() -> None:
     scores = score(np.arange(40))
     own = np.arange(30) % 2 == np.arange(40)[:, None] % 2
     assert scores[own].min() > scores[~own].max()
-    best = judge(Peer("als", [{"alpha": 5.0, "regularization": 1.0}], als(dim=2)), split, [1]).qualities[0]
+    best = judge(Peer("als", [{"alpha": 5.0, "regularization": 1.0}], of_matrix(als(dim=2))), split, [1]).qualities[0]
     assert best.recall == 1.0  # 15 items of the taste, 9 of them met before
 
 
@@ -100,7 +100,7 @@ def test_the_settings_that_are_best_on_valid_are_those_that_are_judged() -> None
 
         return score
 
-    result = judge(Peer("made up", [{"part": 0}, {"part": 1}, {"part": 2}], fit), split, [4, 9])
+    result = judge(Peer("made up", [{"part": 0}, {"part": 1}, {"part": 2}], of_matrix(fit)), split, [4, 9])
     assert result.settings == {"part": 1}
     assert fitted == [(0, 4), (1, 4), (2, 4), (1, 4), (1, 9)]  # tuned with the first seed, judged with each
     assert [quality.ndcg for quality in result.qualities] == [1.0, 1.0]  # valid's items are left out, test's come next

@@ -5,15 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.peers import Peer, as_matrix, judge, popularity
+from benchmarks.peers import Peer, as_matrix, judge, of_matrix, popularity
 from benchmarks.temporal_peers import judge_with_recency, temporal_peers
 from feature_store.errors import BadInput
 from tests.benchmarks.tastes import two_tastes
-from tests.training.test_recency import ITEMS, PEOPLE, fashion
+from tests.training.test_recency import ITEMS, PEOPLE, fashion, nothing_known
 from training.evaluation import evaluate
+from training.histories import Histories
 from training.recency import RecencyTerms, with_recency
 from training.split import Split
-from training.split_log import DAY
+from training.split_log import DAY, MeetingLog
 
 
 def with_test(split: Split) -> Split:
@@ -30,7 +31,7 @@ def test_recent_popularity_ranks_what_was_met_most_with_each_meeting_halved_by_a
         expected = np.zeros(ITEMS)
         for item, age in zip(split.log.items, split.log.ages, strict=True):
             expected[item] += 0.5 ** (age / (settings["days"] * DAY))
-        scores = recent.fit(None, settings, 1)(np.array([3, 0]))
+        scores = recent.fit(split, settings, 1)(np.array([3, 0]))
         np.testing.assert_allclose(scores, [expected, expected], rtol=1e-4, atol=1e-30)
 
 
@@ -46,7 +47,7 @@ def test_own_history_is_a_peer_where_met_items_are_ranked_and_finds_what_people_
 def test_an_item_of_ones_own_comes_before_the_most_popular_one_that_is_not() -> None:
     split = fashion(ranks_met=True)
     own = next(peer for peer in temporal_peers(split) if peer.name == "own history")
-    scores = own.fit(None, {"days": 365.0}, 1)(np.arange(PEOPLE))
+    scores = own.fit(split, {"days": 365.0}, 1)(np.arange(PEOPLE))
     for person in range(PEOPLE):
         met = np.isin(np.arange(ITEMS), split.train[person])
         assert scores[person, met].min() > scores[person, ~met].max()
@@ -54,7 +55,7 @@ def test_an_item_of_ones_own_comes_before_the_most_popular_one_that_is_not() -> 
 
 def test_a_peer_is_given_the_terms_that_are_best_for_it_on_valid() -> None:
     split = with_test(fashion(ranks_met=True))
-    peer = Peer("popularity", [{}], popularity)
+    peer = Peer("popularity", [{}], of_matrix(popularity))
     plain = judge(peer, split, [1, 2])
     result = judge_with_recency(peer, plain, split, [1, 2])
     terms = RecencyTerms(**result.settings)
@@ -65,6 +66,25 @@ def test_a_peer_is_given_the_terms_that_are_best_for_it_on_valid() -> None:
     expected = evaluate(score, ITEMS, split.test, [])
     assert result.qualities == (expected, expected)
     assert expected.ndcg > plain.qualities[0].ndcg
+
+
+def test_a_peer_is_tuned_on_valid_and_then_fitted_to_what_came_before_the_test() -> None:
+    """What is met lately changes from fashion to fashion: only the log of the final split has the last one."""
+    split = fashion(ranks_met=False)
+    assert split.log is not None
+    lately = MeetingLog(split.log.clients, split.log.items, np.where(split.log.items < 20, DAY, 200 * DAY))
+    missing = Histories.of([[0]] * PEOPLE)
+    final = replace(
+        split, log=lately, train=Histories.of([[20]] * PEOPLE), valid=Histories.of([()] * PEOPLE), test=missing
+    )
+    (recent,) = temporal_peers(split)
+    result = judge(recent, replace(split, final=final), [1])
+    assert result.settings["days"] < 30  # valid is of the recent items
+    assert result.qualities[0].recall == 1  # of 0..19, all met equally, 20 are recommended
+    with_it = judge_with_recency(
+        Peer("nothing", [{}], lambda *_: nothing_known), result, replace(split, final=final), [1]
+    )
+    assert with_it.qualities[0].recall == 1
 
 
 def test_a_split_that_knows_no_times_has_no_such_peers() -> None:

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
-from benchmarks.peers import Peer, judge, popularity
+from benchmarks.peers import Peer, judge, of_matrix, popularity
 from feature_store.signing import SigningKey
 from hearth.sources import read_source
 from tests.hearth.command import PATIENCE, Command
@@ -116,7 +116,7 @@ def test_evaluation_prints_what_the_checkpoint_is_worth_and_that_is_more_than_po
     assert printed.keys() == {"recall@20", "ndcg@20", "hr@10", "coverage@20", "users"}
     assert printed == pytest.approx(figures, abs=1e-6)
     assert printed["users"] == 60
-    popular = judge(Peer("popularity", [{}], popularity), split, [1]).qualities[0].figures()
+    popular = judge(Peer("popularity", [{}], of_matrix(popularity)), split, [1]).qualities[0].figures()
     assert printed["ndcg@20"] > 1.4 * popular["ndcg@20"]
     assert printed["recall@20"] > 1.15 * popular["recall@20"]  # 20 of 40 items leave little room
 

@@ -93,6 +93,18 @@ def test_each_part_holds_what_was_met_in_its_time_and_could_be_known(
     )
 
 
+def test_what_valid_has_chosen_is_trained_on_all_that_came_before_the_test() -> None:
+    lines = [(0, 1, 1.0), (1, 2, 1.0), (0, 2, 3.0), (2, 3, 3.0), (0, 3, 5.0), (1, 3, 5.0), (2, 1, 5.0)]
+    split = split_by_date(interactions_of(lines), Cuts(2.0, 4.0))
+    assert parts_of(split)[:3] == [([1], [2], []), ([2], [], []), ([], [], [])]  # item 3 and person 2 came later
+    final = split.judged
+    assert parts_of(final)[:3] == [([1, 2], [], [3]), ([2], [], [3]), ([3], [], [1])]
+    assert final.log is not None
+    assert final.log.ages.tolist() == [3.0, 3.0, 1.0, 1.0]
+    assert final.judged is final
+    assert (split.out_of_reach.targets, final.out_of_reach.targets) == (4, 0)
+
+
 BOUGHT_AGAIN = [(0, 1, 1.0), (0, 2, 2.0), (0, 1, 3.0), (0, 1, 5.0), (0, 2, 6.0)]
 
 
