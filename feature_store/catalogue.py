@@ -1,22 +1,35 @@
 """The catalogue: what is known of each item besides who met it."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
-from feature_store.errors import MalformedLine, UnknownItem
+from feature_store.errors import BadInput, MalformedLine, UnknownItem
 from feature_store.events import LONGEST_ID
-from feature_store.tabular import Table, open_table
+from feature_store.tabular import Table, open_table, shown
 from feature_store.vocabulary import ItemVocabulary
+
+Kind: TypeAlias = Literal["category", "number", "none"]
+"""What the cells of a column are: names, separated by `|`; finite numbers; nothing that anybody should use."""
+
+KINDS: tuple[Kind, ...] = ("category", "number", "none")
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item. The title may be empty; categories are distinct, in the order given, and may be none."""
+    """One item. The title may be empty; categories are distinct, in the order given, and may be none.
+
+    labels: of each further column of names those of this item, as `categories`; a column without any is left out.
+    numbers: of each column of numbers that of this item; a column without one is left out.
+    """
 
     item_id: str
     title: str = ""
     categories: tuple[str, ...] = ()
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    numbers: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 class Catalogue:
@@ -56,24 +69,37 @@ class Catalogue:
             raise UnknownItem(f"item {item_id!r} is none of the {len(self)} items of this catalogue") from None
 
 
-def read_catalogue(path: Path) -> Catalogue:
+def read_catalogue(path: Path, kinds: Mapping[str, Kind] | None = None) -> Catalogue:
     """The items of a CSV file (plain or gzip-compressed), in its order.
 
-    The column item_id is required; title and category may be missing or empty, and categories are separated by `|`.
-    Other columns are allowed, and nothing is made of them yet.
+    The column item_id is required. title is text, category holds names separated by `|`; both may be missing or
+    empty. What any other column holds, its cells say: numbers, if there is a cell that is not empty and all such are
+    finite numbers; names separated by `|`, if not. `kinds` says otherwise, by column: a maker's number is a name.
+    Of the title it can say that it is a name as well, of the category that nobody should use it.
 
     Raises:
-        BadInput: the file cannot be opened.
-        MalformedLine: the header has no item_id, an id is empty, too long or stands twice, or a line is no CSV.
+        BadInput: the file cannot be opened, or `kinds` names a kind that there is not.
+        MalformedLine: the header has no item_id or none of the columns of `kinds`, an id is empty, too long or stands
+            twice, a cell of a column that is said to hold numbers does not, or a line is no CSV.
     """
-    with open_table(path, required=["item_id"]) as table:
-        return Catalogue(_items(table))
+    said = dict(kinds or {})
+    for column, kind in said.items():
+        _require_kind(column, kind)
+    with open_table(path, required=["item_id", *said]) as table:
+        rows = list(_checked(table))
+        held = _kinds(table, rows, said)
+        return Catalogue(_items(table, rows, held))
 
 
-def _items(table: Table) -> Iterator[Item]:
+def _require_kind(column: str, kind: str) -> None:
+    if kind not in KINDS:
+        raise BadInput(f"column {column!r} cannot be of kind {kind!r}; the kinds are: {', '.join(KINDS)}")
+    if (column == "item_id") or (column in {"title", "category"} and kind == "number"):
+        raise BadInput(f"column {column!r} cannot be of kind {kind!r}: what it holds is known by its name")
+
+
+def _checked(table: Table) -> Iterator[tuple[int, list[str]]]:
     item_at = table.position("item_id")
-    title_at = table.position("title") if "title" in table.columns else None
-    category_at = table.position("category") if "category" in table.columns else None
     first_lines: dict[str, int] = {}
     for line, fields in table.rows:
         item_id = fields[item_at]
@@ -82,10 +108,49 @@ def _items(table: Table) -> Iterator[Item]:
         first = first_lines.setdefault(item_id, line)
         if first != line:
             raise MalformedLine(table.path, line, f"item id {item_id!r} stands in line {first} already")
-        title = "" if title_at is None else fields[title_at]
-        categories = () if category_at is None else _split(fields[category_at])
-        yield Item(item_id, title, categories)
+        yield line, fields
+
+
+def _kinds(table: Table, rows: list[tuple[int, list[str]]], said: Mapping[str, Kind]) -> dict[str, Kind]:
+    """The kind of each column but item_id, title and category, and of those where it is said."""
+    held: dict[str, Kind] = {}
+    for at, column in enumerate(table.columns):
+        if column in said:
+            held[column] = said[column]
+        elif column not in {"item_id", "title", "category"}:
+            cells = [fields[at] for _, fields in rows if fields[at]]
+            held[column] = "number" if cells and all(math.isfinite(_number(cell)) for cell in cells) else "category"
+    return held
+
+
+def _items(table: Table, rows: list[tuple[int, list[str]]], held: Mapping[str, Kind]) -> Iterator[Item]:
+    at = {column: position for position, column in enumerate(table.columns)}
+    named = [column for column, kind in held.items() if kind == "category" and column != "category"]
+    numbered = [column for column, kind in held.items() if kind == "number"]
+    with_categories = "category" in at and held.get("category") != "none"
+    for line, fields in rows:
+        numbers = {column: _number(fields[at[column]]) for column in numbered if fields[at[column]]}
+        for column, number in numbers.items():
+            if not math.isfinite(number):
+                cell = shown(fields[at[column]])
+                raise MalformedLine(table.path, line, f"column {column!r} is to hold finite numbers; got {cell}")
+        labels = {column: _split(fields[at[column]]) for column in named}
+        yield Item(
+            item_id=fields[at["item_id"]],
+            title=fields[at["title"]] if "title" in at and held.get("title") != "none" else "",
+            categories=_split(fields[at["category"]]) if with_categories else (),
+            labels={column: names for column, names in labels.items() if names},
+            numbers=numbers,
+        )
 
 
 def _split(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in map(str.strip, text.split("|")) if part))
+
+
+def _number(text: str) -> float:
+    """The number that the text is; NaN where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -17,36 +17,44 @@ import numpy as np
 
 from feature_store.arrays import Float32Array
 from feature_store.fold_in import FoldInSettings
-from training.adam import adam_step
 from training.aggregation import scaled_to_population
-from training.client_update import ClientUpdate
-from training.item_tower import ID_EMBEDDING, ItemTower, Parameters
+from training.client_update import ITEM_COUNTS, ClientUpdate
+from training.content_fit import placed
+from training.item_tower import ItemTower, Parameters
 from training.server_optimizer import ServerOptimizer
 from training.server_state import ServerState
 from training.settings import CurvatureSettings
+from training.tower_settings import DEFAULT, TowerSettings
+from training.unmet_items import met_so_far
 
 MEANS = ("user_gram", "item_share", "item_counts")
 
 
-def curvature(tower: ItemTower, fold_in: FoldInSettings, clients: int, settings: CurvatureSettings) -> ServerOptimizer:
+def curvature(
+    tower: ItemTower,
+    fold_in: FoldInSettings,
+    clients: int,
+    settings: CurvatureSettings,
+    content: TowerSettings = DEFAULT,
+) -> ServerOptimizer:
     """The server optimizer for updates of `training.reconstruction.curvature_update`.
 
-    The id embedding takes the near-Newton step itself. The other parameters of the tower, which many items
-    share, take an Adam step along the same gradient, carried through the tower by the chain rule.
+    The item vectors take the near-Newton step. Where the tower has a content part, it is then fitted to them, and the
+    id embedding holds what content leaves over. An item that no client has met has none: its vector is its content's.
 
     Args:
         tower: whose parameters are trained.
         fold_in: the weights α and λ that the clients used.
         clients: size of the population that cohorts are drawn from.
         settings: see there.
+        content: how the content part is fitted.
     """
     alpha, regularization = np.float32(fold_in.alpha), np.float32(fold_in.regularization)
 
     def init(parameters: Parameters) -> Mapping[str, Float32Array]:
-        features = {name: array for name, array in parameters.items() if name != ID_EMBEDDING}
-        moments = {f"{name}/{moment}": np.zeros_like(a) for name, a in features.items() for moment in (1, 2)}
+        del parameters
         means = {"user_gram": (tower.dim, tower.dim), "item_share": (tower.items,), "item_counts": (tower.items,)}
-        return moments | {name: np.zeros(shape, np.float32) for name, shape in means.items()}
+        return {name: np.zeros(shape, np.float32) for name, shape in means.items()}
 
     def apply(state: ServerState, update: ClientUpdate) -> ServerState:
         totals = scaled_to_population(update, clients)
@@ -65,22 +73,10 @@ def curvature(tower: ItemTower, fold_in: FoldInSettings, clients: int, settings:
         step = newton_step(gradient, means["user_gram"], means["item_share"][:, None] + alpha, ridge)
         rate = np.float32(settings.learning_rate / (1 + state.round_number / settings.decay_rounds))
 
-        parameters = dict(state.parameters)
-        statistics = dict(means)
-        parameters[ID_EMBEDDING] = parameters[ID_EMBEDDING] - rate * step
-        if len(parameters) > 1:
-            gradients = tower.pull_back(state.parameters, gradient)
-            for name in parameters.keys() - {ID_EMBEDDING}:
-                delta, first, second = adam_step(
-                    gradients[name],
-                    state.statistics[f"{name}/1"],
-                    state.statistics[f"{name}/2"],
-                    step=state.round_number + 1,
-                    learning_rate=settings.feature_learning_rate,
-                )
-                parameters[name] = parameters[name] + delta
-                statistics |= {f"{name}/1": first, f"{name}/2": second}
-        return replace(state, round_number=state.round_number + 1, parameters=parameters, statistics=statistics)
+        target = vectors - rate * step
+        met = met_so_far(state, update.sums[ITEM_COUNTS])
+        parameters = placed(tower, state.parameters, target, met, content)
+        return replace(state, round_number=state.round_number + 1, parameters=parameters, statistics=means)
 
     return ServerOptimizer(init, apply)
 

@@ -53,7 +53,7 @@ def make_algorithm(tower: ItemTower, clients: int, settings: AlgorithmSettings) 
         return Algorithm(
             broadcast,
             reconstructed if bound is None else contributions(reconstructed, settings.aggregation),
-            curvature(tower, fold_in, clients, settings.curvature),
+            curvature(tower, fold_in, clients, settings.curvature, settings.tower),
             aggregation,
         )
     return Algorithm(

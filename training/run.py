@@ -136,7 +136,7 @@ def prepare(split: Split, settings: TrainingSettings, features: ItemFeatures | N
         raise BadInput(
             f"there are features of {features.items} items and a vocabulary of {items}; they must be the same"
         )
-    tower = ItemTower(features, settings.dim)
+    tower = ItemTower(features, settings.dim, settings.tower.text_width)
     return TrainingRun(split, features, settings, tower, make_algorithm(tower, len(population(split.train)), settings))
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from feature_store.fold_in import FoldInSettings
 from training.losses.names import LossName
 from training.server_settings import AggregationSettings, FedAvgServer, ServerSettings
+from training.tower_settings import TowerSettings
 
 UNMET_WEIGHT = 720.0
 """α·items of the default: together, the items that a person has not met weigh as much as 720 that were met.
@@ -26,9 +27,6 @@ class CurvatureSettings(BaseModel):
     learning_rate: float = Field(default=0.7, gt=0, le=2, description="η_0; 1 is a full Newton step")
     decay_rounds: float = Field(default=5.0, gt=0, description="τ in η_t = η_0 / (1 + t/τ)")
     momentum: float = Field(default=0.8, ge=0, lt=1, description="share of the old running means that is kept")
-    feature_learning_rate: float = Field(
-        default=0.01, gt=0, description="Adam's, for the tower beside its id embedding"
-    )
 
 
 class FedAvgSettings(BaseModel):
@@ -54,6 +52,7 @@ class AlgorithmSettings(BaseModel):
         default=None, gt=0, le=100, description="weight of an unmet item; by default 720 / items, at most 1"
     )
     regularization: float = Field(default=0.01, gt=0, le=100, description="λ")
+    tower: TowerSettings = TowerSettings()
     curvature: CurvatureSettings = CurvatureSettings()
     fedavg: FedAvgSettings = FedAvgSettings()
     server: ServerSettings = FedAvgServer()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from feature_store.catalogue import Catalogue, Item, read_catalogue
+from feature_store.catalogue import Catalogue, Item, Kind, read_catalogue
 from feature_store.errors import BadInput, MalformedLine, UnknownItem
 
 
@@ -17,7 +17,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_items_keep_their_order_titles_and_categories(tmp_path: Path) -> None:
-    path = written(tmp_path, 'price,category,item_id,title\n1,Crime|Drama,b,"Boot, Das"\n2,,a,\n3,| x ||x|y,c,Ü\n')
+    path = written(tmp_path, 'category,item_id,title\nCrime|Drama,b,"Boot, Das"\n,a,\n| x ||x|y,c,Ü\n')
     catalogue = read_catalogue(path)
     assert list(catalogue) == [Item("b", "Boot, Das", ("Crime", "Drama")), Item("a"), Item("c", "Ü", ("x", "y"))]
     assert catalogue.vocabulary.item_ids == ("b", "a", "c")
@@ -25,6 +25,45 @@ def test_items_keep_their_order_titles_and_categories(tmp_path: Path) -> None:
     assert len(catalogue) == 3
     assert "c" in catalogue
     assert "d" not in catalogue
+
+
+TABLE = "item_id,title,price,brand,maker,empty\n1,Tea,2.5,A|B,69,\n2,Milk,,A,2,\n3,,-1e3,,,\n"
+
+
+def test_a_column_of_numbers_holds_numbers_and_any_other_names(tmp_path: Path) -> None:
+    tea, milk, third = read_catalogue(written(tmp_path, TABLE))
+    assert tea == Item("1", "Tea", (), {"brand": ("A", "B")}, {"price": 2.5, "maker": 69.0})
+    assert milk == Item("2", "Milk", (), {"brand": ("A",)}, {"maker": 2.0})
+    assert third == Item("3", "", (), {}, {"price": -1000.0})
+
+
+def test_one_cell_that_is_no_finite_number_makes_a_column_one_of_names(tmp_path: Path) -> None:
+    for cell in ("unknown", "nan", "inf"):
+        catalogue = read_catalogue(written(tmp_path, f"item_id,year\n1,1995\n2,{cell}\n"))
+        assert [item.labels for item in catalogue] == [{"year": ("1995",)}, {"year": (cell,)}]
+
+
+def test_what_a_column_holds_can_be_said(tmp_path: Path) -> None:
+    path = written(tmp_path, TABLE)
+    tea = read_catalogue(path, {"maker": "category", "price": "none", "title": "category"})["1"]
+    assert tea == Item("1", "Tea", (), {"brand": ("A", "B"), "maker": ("69",), "title": ("Tea",)})
+    assert read_catalogue(path, {"title": "none"})["1"].title == ""
+    assert read_catalogue(written(tmp_path, "item_id,category\n1,x\n"), {"category": "none"})["1"].categories == ()
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "reason"),
+    [
+        ("brand", "text", "column 'brand' cannot be of kind 'text'; the kinds are: category, number, none"),
+        ("item_id", "none", "column 'item_id' cannot be of kind 'none'"),
+        ("category", "number", "column 'category' cannot be of kind 'number'"),
+        ("colour", "category", "no column 'colour'"),
+        ("brand", "number", r"line 2: column 'brand' is to hold finite numbers; got 'A\|B'"),
+    ],
+)
+def test_a_kind_that_cannot_be_is_refused(tmp_path: Path, column: str, kind: Kind, reason: str) -> None:
+    with pytest.raises(BadInput, match=reason):
+        read_catalogue(written(tmp_path, TABLE), {column: kind})
 
 
 def test_the_id_alone_is_enough(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from training.item_tower import ItemTower
 from training.reconstruction import curvature_update
 from training.server_state import ServerState
 from training.settings import CurvatureSettings
-from training.tf import tf, tf_keras
+from training.tower_settings import TowerSettings
 
 WEIGHTS = FoldInSettings(alpha=0.3, regularization=0.02)
 
@@ -104,29 +104,47 @@ def test_an_update_of_more_clients_than_there_are_is_refused() -> None:
         optimizer.apply(ServerState(0, parameters, optimizer.init(parameters)), update)
 
 
-def test_over_the_rounds_steps_shrink_and_features_follow_keras_adam_along_the_pulled_back_gradient() -> None:
-    """Where users' embeddings are zero the curvature is the ridge alone, and each step can be written down."""
+def zero_update(item_gradient: np.ndarray, counts: list[float]) -> ClientUpdate:
+    """Of clients whose embeddings are zero: the curvature is the ridge alone, and each step can be written down."""
+    items, dim = item_gradient.shape
+    sums = {
+        "item_gradient": item_gradient,
+        "user_gram": np.zeros((dim, dim), np.float32),
+        "item_energy": np.zeros(items, np.float32),
+        "item_counts": np.array(counts, np.float32),
+    }
+    return ClientUpdate(sums, loss=0.0, clients=10)
+
+
+def test_over_the_rounds_steps_shrink_and_features_change_no_vector_that_clients_have_trained() -> None:
     tower = ItemTower(ItemFeatures.of_categories([("a",), ("a", "b"), ("b",)]), dim=2)
-    steps = CurvatureSettings(learning_rate=0.6, decay_rounds=2.0, feature_learning_rate=0.05)
-    optimizer = curvature(tower, WEIGHTS, 10, steps)
+    optimizer = curvature(tower, WEIGHTS, 10, CurvatureSettings(learning_rate=0.6, decay_rounds=2.0, momentum=0.0))
     parameters = tower.init(1, scale=1.0)
     state = ServerState(0, parameters, optimizer.init(parameters))
-    ridge = WEIGHTS.regularization * WEIGHTS.alpha * 10
-    ids, categories = parameters["id_embedding"], tf.Variable(parameters["category_embedding"])
-    adam = tf_keras.optimizers.Adam(0.05, beta_1=0.9, beta_2=0.99, epsilon=1e-8)
+    ridge = WEIGHTS.regularization * (1 + WEIGHTS.alpha * 10)
+    vectors = parameters["id_embedding"]
     random = np.random.default_rng(6)
     for t in range(4):
         item_gradient = random.standard_normal((3, 2)).astype(np.float32)
-        sums = {
-            "item_gradient": item_gradient,
-            "user_gram": np.zeros((2, 2), np.float32),
-            "item_energy": np.zeros(3, np.float32),
-            "item_counts": np.zeros(3, np.float32),
-        }
-        state = optimizer.apply(state, ClientUpdate(sums, loss=0.0, clients=10))
-        now = {"id_embedding": ids, "category_embedding": categories.numpy()}
-        gradient = item_gradient + ridge * tower.item_vectors(now)
-        adam.apply_gradients([(tf.constant(tower.pull_back(now, gradient)["category_embedding"]), categories)])
-        ids = ids - 0.6 / (1 + t / 2) * gradient / ridge
-        np.testing.assert_allclose(state.parameters["id_embedding"], ids, rtol=1e-3, atol=1e-3)
-        np.testing.assert_allclose(state.parameters["category_embedding"], categories.numpy(), rtol=1e-3, atol=1e-4)
+        state = optimizer.apply(state, zero_update(item_gradient, [1, 1, 1]))
+        vectors = vectors - 0.6 / (1 + t / 2) * (item_gradient + ridge * vectors) / ridge
+        np.testing.assert_allclose(tower.item_vectors(state.parameters), vectors, rtol=1e-3, atol=1e-3)
+    assert state.parameters["category_embedding"][1:].any(axis=1).all()
+
+
+def test_an_item_that_nobody_has_met_has_the_vector_of_its_content_until_somebody_does() -> None:
+    tower = ItemTower(ItemFeatures.of_categories([("a",), ("a",), ("a",), ("b",)]), dim=2)
+    optimizer = curvature(
+        tower, WEIGHTS, 10, CurvatureSettings(momentum=0.0), TowerSettings(content_regularization=0.1)
+    )
+    parameters = tower.init(1, scale=1.0)
+    state = ServerState(0, parameters, optimizer.init(parameters))
+    gradient = np.random.default_rng(6).standard_normal((4, 2)).astype(np.float32)
+    for counts in ([1, 1, 0, 0], [0, 1, 0, 0]):
+        state = optimizer.apply(state, zero_update(gradient, counts))
+        ids, vectors = state.parameters["id_embedding"], tower.item_vectors(state.parameters)
+        assert ids.any(axis=1).tolist() == [True, True, False, False]  # item 0 was met in the first round
+        np.testing.assert_allclose(vectors[2], vectors[:2].mean(axis=0) * 2 / (2 + 0.1), rtol=1e-3)
+        np.testing.assert_array_equal(vectors[3], np.zeros(2))  # of category b nobody has met anything
+    state = optimizer.apply(state, zero_update(gradient, [0, 0, 1, 0]))
+    assert state.parameters["id_embedding"].any(axis=1).tolist() == [True, True, True, False]
