@@ -1,13 +1,24 @@
 """`hearth bench`: measurements, each beside a peer in the same run."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from hearth.commands.bench_leave_one_out import leave_one_out
 from hearth.commands.bench_new_users import new_users
+from hearth.commands.bench_tables import tables
 from hearth.commands.bench_verticals import verticals
-from hearth.commands.options import ItemsOption, JsonOption
+from hearth.commands.options import (
+    ItemsOption,
+    JsonOption,
+    MinValueOption,
+    RepeatsName,
+    RepeatsOption,
+    SplitByName,
+    SplitByOption,
+)
 from hearth.terminal import ERR, OUT, print_json, quality_table, table, told_steps
 
 app = typer.Typer(
@@ -18,6 +29,8 @@ app = typer.Typer(
 
 app.command("new-users")(new_users)
 app.command("verticals")(verticals)
+app.command("leave-one-out")(leave_one_out)
+app.command("tables")(tables)
 
 
 @app.callback()
@@ -39,17 +52,39 @@ def quality(
         float | None, typer.Option(help="Weight of an item not met. Default: 720 / items, at most 1.")
     ] = None,
     regularization: Annotated[float, typer.Option(help="λ of the loss.")] = 0.01,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Choose alpha and λ on valid, from a grid as the peers have.")
+    ] = False,
+    split_by: SplitByOption = SplitByName.PERSON,
+    repeats: RepeatsOption = RepeatsName.NEW,
+    valid_from: Annotated[
+        datetime | None, typer.Option(help="By time: where validation begins (UTC). Default: after 70 % of all.")
+    ] = None,
+    test_from: Annotated[
+        datetime | None, typer.Option(help="By time: where the test begins (UTC). Default: after 80 % of all.")
+    ] = None,
+    min_value: MinValueOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ranking quality of federated training beside ALS, EASE and popularity, which see all data in one place.
 
     Example: `hearth bench quality --split ml-100k/ --seeds 3 --json`
     """
+    from feature_store.errors import BadInput
     from hearth.sources import read_source
+    from training.split_global import Cuts
+    from training.split_rule import SplitRule
 
-    source = read_source(split, items)
+    if (valid_from is None) != (test_from is None):
+        raise BadInput("--valid-from and --test-from are given together or not at all")
+    cuts = Cuts(_seconds(valid_from), _seconds(test_from)) if valid_from and test_from else None
+    rule = SplitRule(split_by.value, repeats.value, cuts)
+    source = read_source(split, items, min_value=min_value, rule=rule)
+    for note in source.notes:
+        ERR.print(note)
 
     # TensorFlow takes seconds to start: what is wrong with the data has been said by now.
+    from benchmarks.federated_choice import LOSS_GRID
     from benchmarks.quality import measure_quality
     from training.cohort import population
     from training.settings import TrainingSettings
@@ -58,18 +93,27 @@ def quality(
     settings = TrainingSettings(
         dim=dim, rounds=rounds, cohort=size, alpha=alpha, regularization=regularization, patience=0
     )
+    grid = LOSS_GRID if tune else ()
     with told_steps(ERR) as report:
-        figures = measure_quality(source.split, settings, range(1, seeds + 1), report, source.features())
+        figures = measure_quality(source.split, settings, range(1, seeds + 1), report, source.features(), grid)
     if as_json:
         print_json(figures)
         return
     show_quality(figures)
 
 
+def _seconds(at: datetime) -> float:
+    """Seconds since 1970 of a time that is UTC."""
+    return at.replace(tzinfo=UTC).timestamp()
+
+
 def show_quality(figures: dict[str, Any]) -> None:
     """The figures of `benchmarks.quality.measure_quality` as tables."""
     federated = figures["federated"]
-    qualities = {"federated": federated["mean"]} | {name: peer["mean"] for name, peer in figures["peers"].items()}
+    ours = {"federated": federated["mean"]}
+    if "recency" in figures:
+        ours["federated + recency"] = figures["recency"]["mean"]
+    qualities = ours | {name: peer["mean"] for name, peer in figures["peers"].items()}
     OUT.print(quality_table(f"Test quality, mean of {len(federated['rounds'])} seeds", qualities))
     names = ("recall@20", "ndcg@20")
     ratios = (
