@@ -1,0 +1,75 @@
+"""The worked example, run as a reader would run it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "federated_classification.py"
+PATIENCE = 300.0  # seconds; ten seconds on an idle machine
+ARTICLE = 0.9467  # test accuracy on MNIST of the article whose example this is
+
+
+def run(*arguments: str, data: str | None = None) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if name != "HEARTH_DATA"}
+    if data:
+        environment["HEARTH_DATA"] = data
+    return subprocess.run(
+        [sys.executable, str(EXAMPLE), *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def figures(*arguments: str, data: str | None = None) -> Any:
+    ended = run(*arguments, "--json", data=data)
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
+def test_ten_devices_learn_to_read_small_digits_nearly_as_well_as_one_place_would() -> None:
+    shown = figures()
+    assert shown["settings"]["data"] == "digits"
+    assert len(shown["federated"]) == len(shown["centralised"]) == 10
+    assert shown["federated"][-1] > 0.96
+    assert shown["centralised"][-1] > 0.97
+    assert shown["federated"][0] < shown["federated"][-1]
+    assert shown["held_out"] == 367
+
+
+def test_a_table_is_printed_for_people_and_mixing_slows_the_change() -> None:
+    ended = run("--rounds", "1", "--mixing", "0.9", "--epochs", "1")
+    assert ended.returncode == 0, ended.stderr
+    title, names, line = ended.stdout.splitlines()
+    assert title == "digits: 10 devices with 143 digits each, 367 held out"
+    assert names.split() == ["round", "federated", "centralised"]
+    number, federated, centralised = line.split()
+    assert number == "1"
+    assert float(federated.rstrip("%")) < float(centralised.rstrip("%")) - 20
+
+
+def test_digits_that_are_not_there_are_said_to_be_missing() -> None:
+    ended = run("--data", "mnist_10k", data="/nowhere")
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "/nowhere/mnist_10k/mnist_10k.npz is not there; HEARTH_DATA names the folder that has mnist_10k/\n"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("HEARTH_DATA" not in os.environ, reason="needs mnist_10k of HEARTH_DATA")
+def test_on_mnist_the_article_is_beaten_within_ten_rounds() -> None:
+    shown = figures(data=os.environ["HEARTH_DATA"])
+    assert shown["settings"]["data"] == "mnist_10k"
+    assert shown["held_out"] == 2000
+    assert len(shown["federated"]) == 10
+    assert shown["federated"][-1] > ARTICLE
