@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from feature_store.errors import HearthError
-from hearth.commands import bench, data, demo, evaluate, keys, models, serve, train
+from hearth.commands import bench, data, demo, evaluate, keys, models, serve, train, tune
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +30,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - as Typer calls it
 app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
+app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")

@@ -46,7 +46,17 @@ class Line:
     values: Sequence[float]
 
 
-def curves(name: str, title: str, unit: str, own: Line, parent: Line | None = None, marked: int = 0) -> Markup:
+def curves(
+    name: str,
+    title: str,
+    unit: str,
+    own: Line,
+    parent: Line | None = None,
+    *,
+    marked: int | None = None,
+    mark: str = "published",
+    across: str = "round",
+) -> Markup:
     """A figure of this run's curve over the rounds, the parent's behind it.
 
     Args:
@@ -55,26 +65,28 @@ def curves(name: str, title: str, unit: str, own: Line, parent: Line | None = No
         unit: of the values.
         own: of this run.
         parent: of the run compared with.
-        marked: a round to point out, the one published; 0 for none.
+        marked: a round to point out.
+        mark: what it is.
+        across: what the curve goes over, where it is not rounds.
     """
     with mpl.rc_context(_STYLE | {"svg.hashsalt": name}):
         figure, axes = _axes()
         if parent and parent.values:
             axes.plot(parent.rounds, parent.values, color=_PARENT, linestyle=(0, (4, 2)), **_dot(parent))
         axes.plot(own.rounds, own.values, color=_OWN, **_dot(own))
-        if marked in own.rounds:
+        if marked is not None and marked in own.rounds:
             at = list(own.rounds).index(marked)
             axes.plot([marked], [own.values[at]], "o", color=_OWN, markersize=7)
-        axes.set_xlabel("round")
+        axes.set_xlabel(across)
         axes.set_ylabel(unit)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.margins(x=0.03)
-        svg = _svg(name, title, _described(own, parent, unit), figure)
+        svg = _svg(name, title, _described(own, parent, unit, across), figure)
     legend = [_key("own", own.label)]
     if parent and parent.values:
         legend.append(_key("parent", parent.label))
     if marked in own.rounds:
-        legend.append(_key("mark", f"published: round {marked}"))
+        legend.append(_key("mark", f"{mark}: {across} {marked}"))
     return element("figure", element("figcaption", element("b", title), joined(*legend)), svg, class_="chart")
 
 
@@ -108,10 +120,10 @@ def _dot(line: Line) -> dict[str, Any]:
     return {"marker": "o", "markersize": 4} if len(line.values) == 1 else {}
 
 
-def _described(own: Line, parent: Line | None, unit: str) -> str:
+def _described(own: Line, parent: Line | None, unit: str, across: str) -> str:
     lines = [line for line in (own, parent) if line and line.values]
     told = (
-        f"{line.label}: from {line.values[0]:.4g} in round {line.rounds[0]} to {line.values[-1]:.4g} in round "
+        f"{line.label}: from {line.values[0]:.4g} in {across} {line.rounds[0]} to {line.values[-1]:.4g} in {across} "
         f"{line.rounds[-1]}, least {min(line.values):.4g}, most {max(line.values):.4g}"
         for line in lines
     )

@@ -1,28 +1,20 @@
-"""The page: one HTML file that needs nothing else, and may load nothing else."""
+"""The page of a run: its curves, who is served badly, the run before it, data and settings."""
 
 from hearth.report.comparison import comparison
+from hearth.report.document import document
 from hearth.report.facts import data, settings
 from hearth.report.groups import groups
 from hearth.report.markup import Markup, element
 from hearth.report.progress import in_bytes, progress
 from hearth.report.record import Parent, RunRecord
-from hearth.report.style import STYLE
 from hearth.report.tables import card, change
-
-# The browser holds the page to it: no script, nothing fetched, styles from the page alone.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def page(record: RunRecord, parent: Parent | None) -> bytes:
     """The report of a run, beside the run before it."""
     title = f"Training run {record.checkpoint_id}"
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-    )
-    styled = element("style", Markup(STYLE))
-    body = element(
-        "main",
+    return document(
+        title,
         element("h1", title),
         element("p", _ended(record), element("code", "hearth evaluate"), ", and choose nothing.", class_="muted"),
         element("div", *_cards(record, parent), class_="cards"),
@@ -32,10 +24,6 @@ def page(record: RunRecord, parent: Parent | None) -> bytes:
         data(record),
         settings(record),
     )
-    document = element(
-        "html", element("head", Markup(head), element("title", title), styled), element("body", body), lang="en"
-    )
-    return f"<!doctype html>\n{document}\n".encode()
 
 
 def _ended(record: RunRecord) -> str:

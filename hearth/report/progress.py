@@ -23,9 +23,9 @@ def progress(record: RunRecord, parent: Parent | None) -> Markup:
     per_client = byte_unit(record.uplink_bytes)
     together = byte_unit(sum(_sent_by_all(record.rounds)))
 
-    def drawn(name: str, title: str, unit: str, values: Values, mark: int = 0) -> Markup:
+    def drawn(name: str, title: str, unit: str, values: Values, mark: int | None = None) -> Markup:
         before = _line(f"parent {earlier.checkpoint_id}", earlier.rounds, values) if earlier else None
-        return curves(name, title, unit, _line("this run", record.rounds, values), before, mark)
+        return curves(name, title, unit, _line("this run", record.rounds, values), before, marked=mark)
 
     charts = [
         drawn("loss", "Loss of the clients, before each step", "mean local loss", lambda r: [x.loss for x in r]),

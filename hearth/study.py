@@ -1,0 +1,95 @@
+"""A study: trials of settings, kept in a SQLite file so that one that was killed goes on.
+
+The sampler is Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), with a seed of its own for each trial:
+what a trial tries follows from the seed and from the trials before it, so that a study that was killed tries the same
+as one that was not.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from feature_store.errors import StateMismatch
+from hearth.search_space import Range, Space, Value
+
+_NAME = "hearth"
+_ABOUT = "about"
+_RANDOM_TRIALS = 8  # before the sampler models anything, and before any trial is pruned
+_WARM_UP = 3  # rounds before a trial can be pruned
+
+
+@contextmanager
+def open_study(file: Path, about: Mapping[str, object]) -> Iterator[optuna.Study]:
+    """The study of a file, which is made where there is none. For whoever alone may write it.
+
+    about: what the figures of the trials follow from besides their values; a study about anything else is refused.
+
+    Raises:
+        StateMismatch: the file holds a study of other settings or data.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
+    try:
+        study = optuna.create_study(
+            storage=storage,
+            study_name=_NAME,
+            direction="maximize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_RANDOM_TRIALS // 2, n_warmup_steps=_WARM_UP),
+            load_if_exists=True,
+        )
+        here = json.loads(json.dumps(about))
+        there = study.user_attrs.get(_ABOUT)
+        if there is None:
+            study.set_user_attr(_ABOUT, here)
+        elif there != here:
+            different = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
+            sides = "; ".join(f"{name} {there.get(name)!r} there and {here.get(name)!r} here" for name in different)
+            raise StateMismatch(f"{file} is a study of something else: {sides}. --fresh discards it")
+        for trial in study.get_trials(states=(TrialState.RUNNING,)):  # whoever ran it was killed
+            study.tell(trial.number, state=TrialState.FAIL)
+        yield study
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def judged(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that came to a figure: to the end, or to where they were pruned."""
+    return study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def next_trial(
+    study: optuna.Study, space: Space, start: Mapping[str, Value], seed: int
+) -> tuple[Trial, dict[str, Value]]:
+    """The next trial and what it tries; the first tries the values to start from."""
+    done = len(judged(study))
+    sampled = np.random.SeedSequence([seed, done]).generate_state(1)
+    study.sampler = optuna.samplers.TPESampler(seed=int(sampled[0]), n_startup_trials=_RANDOM_TRIALS)
+    if not done and not study.get_trials(states=(TrialState.WAITING,)):  # one may wait since a kill
+        study.enqueue_trial(dict(start))
+    trial = study.ask()
+    return trial, {path: _suggested(trial, path, values) for path, values in space.items()}
+
+
+def importance(study: optuna.Study) -> dict[str, float]:
+    """How much each setting decided, together 1, the most important first; empty where trials are too few to tell.
+
+    By PED-ANOVA (Watanabe et al. 2023): how differently a setting is spread among the better trials.
+    """
+    complete = study.get_trials(states=(TrialState.COMPLETE,))
+    if len({trial.value for trial in complete}) < 2 or not complete[0].params:
+        return {}
+    return optuna.importance.get_param_importances(study)
+
+
+def _suggested(trial: Trial, path: str, values: Range) -> Value:
+    if values.among:
+        return int(trial.suggest_categorical(path, values.among))
+    if values.whole:
+        return trial.suggest_int(path, int(values.low), int(values.high))
+    return trial.suggest_float(path, values.low, values.high, log=values.log)
