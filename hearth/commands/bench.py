@@ -10,6 +10,7 @@ from hearth.commands.bench_leave_one_out import leave_one_out
 from hearth.commands.bench_new_users import new_users
 from hearth.commands.bench_tables import tables
 from hearth.commands.bench_verticals import verticals
+from hearth.commands.bench_cold_items import cold_items
 from hearth.commands.options import (
     ItemsOption,
     JsonOption,
@@ -31,6 +32,7 @@ app.command("new-users")(new_users)
 app.command("verticals")(verticals)
 app.command("leave-one-out")(leave_one_out)
 app.command("tables")(tables)
+app.command("cold-items")(cold_items)
 
 
 @app.callback()
