@@ -17,6 +17,7 @@ from training.reconstruction import curvature_update
 from training.robust_aggregation import make_aggregation
 from training.server_state import ServerState
 from training.settings import AlgorithmSettings
+from training.unmet_items import by_content_alone
 
 RecommenderAlgorithm: TypeAlias = Algorithm[Float32Array, Int32Array]
 """Clients receive the item vectors, and have the item rows of their history."""
@@ -56,9 +57,10 @@ def make_algorithm(tower: ItemTower, clients: int, settings: AlgorithmSettings) 
             curvature(tower, fold_in, clients, settings.curvature, settings.tower),
             aggregation,
         )
+    server = counting(averaging(make_step(settings.server), carry), tower.items, clients)
     return Algorithm(
         broadcast,
         contributions(trained, settings.aggregation),
-        counting(averaging(make_step(settings.server), carry), tower.items, clients),
+        by_content_alone(server) if tower.has_content else server,
         aggregation,
     )
