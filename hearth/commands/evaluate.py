@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from hearth.commands.options import ItemsOption, JsonOption, RegistryOption, TrustOption
+from hearth.commands.options import (
+    ItemsOption,
+    JsonOption,
+    RegistryOption,
+    RepeatsName,
+    RepeatsOption,
+    SplitByName,
+    SplitByOption,
+    TrustOption,
+)
 from hearth.terminal import ERR, OUT, print_json, quality_table
 from hearth.trust import open_registry
 
@@ -19,6 +28,8 @@ def evaluate(
     checkpoint: Annotated[str | None, typer.Option(help="Its id. Default: the one in production.")] = None,
     valid_share: Annotated[float, typer.Option(help="As given to `hearth train`.")] = 0.1,
     test_share: Annotated[float, typer.Option(help="As given to `hearth train`.")] = 0.2,
+    split_by: SplitByOption = SplitByName.PERSON,
+    repeats: RepeatsOption = RepeatsName.NEW,
     min_value: Annotated[float | None, typer.Option(help="As given to `hearth train`.")] = None,
     trust: TrustOption = None,
     as_json: JsonOption = False,
@@ -32,10 +43,12 @@ def evaluate(
     from hearth.sources import read_source
     from training.checkpoint_quality import checkpoint_quality
     from training.split import digest
+    from training.split_rule import SplitRule
 
     opened = open_registry(registry, trust)
     loaded = opened.load(checkpoint or opened.production())
-    source = read_source(split, items, valid=valid_share, test=test_share, min_value=min_value)
+    rule = SplitRule(split_by.value, repeats.value)
+    source = read_source(split, items, valid=valid_share, test=test_share, min_value=min_value, rule=rule)
     figures = checkpoint_quality(loaded, source.split).figures()
     same = loaded.manifest.training.get("data") == digest(source.split)
     if not same:
