@@ -10,6 +10,10 @@ pop_i, the share of people who met item i, is the best constant guess of whether
 chosen on validation data when training publishes, and belongs to the checkpoint (docs/cold-start.md has the figures).
 Without any known item the score is pop_i itself.
 
+Apart from that, what is popular is ranked high by any score that was fitted to who met what. A discount takes some of
+that back from everybody's scores: p·q_i counts pop_i^(−b) times. Above 0 it shows more of the catalogue, and up to
+about 0.1 it finds more of what people of short histories want.
+
 It stays one product of two vectors, each one number longer than before: (q_i, pop_i) with the shares of both on the
 query's side. So an index of vectors retrieves by it as it does without.
 """
@@ -21,8 +25,8 @@ import numpy as np
 from feature_store.arrays import Float32Array, Float64Array, Int64Array
 from feature_store.errors import BadInput
 
-BLENDED_UP_TO = 20
-"""Known items, beyond which a score is the person's own: from there on the blend gains nothing on validation."""
+BLENDED_UP_TO = 10
+"""Known items, beyond which a score is the person's own. On validation the blend gains at 10 items, and not at 20."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +35,18 @@ class BlendSettings:
 
     weight: k >= 0; 0 blends nobody.
     people: whom the checkpoint's item counts are counted among, at least 1.
+    discount: b, from 0 to 1.
     """
 
     weight: float
     people: int
+    discount: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight < np.inf or self.people < 1:
+        if not 0 <= self.weight < np.inf or self.people < 1 or not 0 <= self.discount <= 1:
             raise BadInput(
-                f"a blend takes a finite weight >= 0 and at least one person; "
-                f"got weight={self.weight}, people={self.people}"
+                f"a blend takes a finite weight >= 0, at least one person and a discount from 0 to 1; "
+                f"got weight={self.weight}, people={self.people}, discount={self.discount}"
             )
 
 
@@ -51,8 +57,8 @@ UNBLENDED = BlendSettings(weight=0.0, people=1)
 def popular_share(known: int, blend: BlendSettings) -> float:
     """k/(√n + k), the share of popularity in the score of somebody with n known items; 0 beyond `BLENDED_UP_TO`.
 
-    >>> [round(popular_share(n, BlendSettings(weight=0.5, people=100)), 2) for n in (0, 1, 4, 16, 21)]
-    [1.0, 0.33, 0.2, 0.11, 0.0]
+    >>> [round(popular_share(n, BlendSettings(weight=0.5, people=100)), 2) for n in (0, 1, 4, 10, 11)]
+    [1.0, 0.33, 0.2, 0.14, 0.0]
     """
     return float(_shares(np.array([known], dtype=np.int64), blend)[0])
 
@@ -62,13 +68,24 @@ def popularity(item_counts: Float32Array, blend: BlendSettings) -> Float32Array:
     return item_counts / np.float32(blend.people)
 
 
+def discounts(item_counts: Float32Array, blend: BlendSettings) -> Float32Array:
+    """What each item's own scores are multiplied by, pop_i^(−b), shape (items,); an item of nobody counts as of one.
+
+    >>> discounts(np.array([0, 1, 50, 100], np.float32), BlendSettings(0.0, people=100, discount=0.5)).round(2).tolist()
+    [10.0, 10.0, 1.409999966621399, 1.0]
+    """
+    shares = np.clip(popularity(item_counts, blend), np.float32(1 / blend.people), 1)
+    result: Float32Array = np.power(shares, np.float32(-blend.discount))
+    return result
+
+
 def blended_scores(
     scores: Float32Array, item_counts: Float32Array, known: Int64Array, blend: BlendSettings
 ) -> Float32Array:
     """The scores of many people at once.
 
     Args:
-        scores: p·q_i, shape (users, items).
+        scores: p·q_i pop_i^(−b), shape (users, items): discounted already.
         item_counts: people who met each item, shape (items,).
         known: items known of each person, shape (users,).
         blend: the checkpoint's.
@@ -82,8 +99,8 @@ def blended_scores(
 
 
 def blended_items(item_vectors: Float32Array, item_counts: Float32Array, blend: BlendSettings) -> Float32Array:
-    """(q_i, pop_i) of every item, shape (items, dim + 1)."""
-    return np.column_stack([item_vectors, popularity(item_counts, blend)])
+    """(q_i pop_i^(−b), pop_i) of every item, shape (items, dim + 1)."""
+    return np.column_stack([item_vectors * discounts(item_counts, blend)[:, None], popularity(item_counts, blend)])
 
 
 def blended_query(vector: Float32Array, known: int | None, blend: BlendSettings) -> Float32Array:

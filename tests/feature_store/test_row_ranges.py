@@ -41,6 +41,8 @@ def test_one_catalogue_has_all_rows() -> None:
     ("catalogues", "reason"),
     [
         ({"films": ((0, 2),), "books": ((1, 3),)}, "'books' go from 1 to 3, where a range from 2 on is due"),
+        ({"films": ((0, 1), (2, 3))}, "'films' go from 2 to 3, where a range from 1 on is due"),
+        ({"films": ((0, 3), (3, 3))}, "'films' go from 3 to 3, where a range from 3 on is due"),
         ({"films": ((0, 2),)}, "do not add up to the 3 items"),
         ({" ": ((0, 3),)}, "one of the names is empty"),
     ],

@@ -56,7 +56,9 @@ def names(expected: Ranked) -> list[str]:
     return [item_id for item_id, _ in expected]
 
 
-@pytest.mark.parametrize("seen", [["item-2"], ["item-2", "item-5", "item-9"], MANY[:-1]], ids=["1", "3", "20"])
+@pytest.mark.parametrize(
+    "seen", [["item-2"], ["item-2", "item-5", "item-9"], MANY[:-1]], ids=["one", "three", "as many as are blended"]
+)
 def test_of_few_items_the_list_is_blended_as_the_formula_has_it(model: ServingModel, seen: list[str]) -> None:
     ranked = recommend(RecommendationRequest(60, "anna"), person(*seen), model)
 
