@@ -21,6 +21,7 @@ from feature_store.fold_in import FoldInSettings
 from training.client_update import ACTIVITY, ITEM_COUNTS, ClientUpdate
 from training.device import STREAMED, Placement
 from training.padding import PADDING, padded_batches
+from training.streaming import CELLS as CELLS_OF_A_CORE
 from training.streaming import streamed_update
 from training.tf import tf
 
@@ -60,7 +61,7 @@ def curvature_update(
     """
     if placement == STREAMED:
         return streamed_update(
-            item_vectors, histories, settings, cells or CELLS // 2, activity_exponent=activity_exponent
+            item_vectors, histories, settings, cells or CELLS_OF_A_CORE, activity_exponent=activity_exponent
         )
     cells = cells or (CELLS if "CPU" in placement.name else CELLS_OF_A_GPU)
     with tf.device(placement.name):

@@ -25,6 +25,7 @@ from training.conjugate_gradients import solve
 from training.histories import stored
 from training.padding import like_lengths
 
+CELLS = 1 << 13  # entries of a padded array: at dim 64 its vectors fill 2 MiB, the cache of a core
 PIECE = 1 << 18  # entries read at a time: 2,600 clients of a hundred items
 
 
@@ -37,7 +38,7 @@ def streamed_update(
     item_vectors: Float32Array,
     histories: Sequence[Int32Array],
     settings: FoldInSettings,
-    cells: int,
+    cells: int = CELLS,
     piece: int = PIECE,
     activity_exponent: float = 0.0,
 ) -> ClientUpdate:

@@ -1,0 +1,38 @@
+"""The memory of a process and of those that it starts."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.process_memory import run_watched, tree_megabytes
+
+HOLD = "held = bytearray(range(256)) * 400_000; import time; time.sleep(1.5)"  # 102 MB
+
+pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="the memory of a process stands in /proc")
+
+
+def test_the_memory_of_a_child_of_the_child_counts() -> None:
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLD!r}]); print('done')"
+    printed, peak = run_watched([sys.executable, "-c", parent], os.environ, limit=60)
+    assert printed == "done\n"
+    assert 102 < peak < 250
+
+
+def test_a_process_that_fails_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        run_watched([sys.executable, "-c", "raise SystemExit('no such round')"], os.environ, limit=60)
+    assert "no such round" in capsys.readouterr().err
+
+
+def test_a_process_that_takes_too_long_is_ended() -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        run_watched([sys.executable, "-c", "import time; time.sleep(60)"], os.environ, limit=0.3)
+
+
+def test_a_process_that_is_gone_has_no_memory() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait(timeout=60)
+    assert tree_megabytes(gone.pid) == 0
