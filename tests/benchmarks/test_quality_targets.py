@@ -3,20 +3,25 @@
 import os
 from pathlib import Path
 from statistics import mean
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pytest
 
-from benchmarks.peers import als, as_matrix
+from benchmarks.peers import Peer, als, as_matrix, ease, judge, of_matrix
 from benchmarks.quality import canary_of
+from benchmarks.temporal_peers import judge_with_recency, temporal_peers
 from feature_store.catalogue import read_catalogue
 from training.canary import CHANCE
-from training.evaluation import Quality, evaluate
+from training.evaluation import Quality, Scorer, evaluate, fold_in_scorer
 from training.interactions import read_interactions
+from training.recency import choose_recency, log_of, with_recency
 from training.run import prepare
+from training.sampled_evaluation import evaluate_sampled
 from training.settings import TrainingSettings
-from training.split import split_by_time
+from training.split import Split, split_by_time
 from training.split_folder import read_split_folder
+from training.split_leave_one_out import read_leave_one_out
+from training.split_rule import SplitRule
 
 DATA = os.environ.get("HEARTH_DATA")
 SEEDS = (1, 2, 3)
@@ -88,3 +93,43 @@ def test_the_canary_is_at_chance_on_real_data() -> None:
     run = prepare(split, settings)
     *_, (state, _) = run.rounds(run.start(), validate=False)
     assert canary_of(split, settings, run.item_vectors(state)).hr_10 == pytest.approx(CHANCE, abs=0.02)
+
+
+def test_one_item_among_99_is_found_as_often_as_was_aimed_at() -> None:
+    """The settings are the best of docs/protocols.md on validation."""
+    data = read_leave_one_out(Path(str(DATA)) / "movielens_1m_ncf")
+    settings = TrainingSettings(
+        dim=128, alpha=0.2, regularization=0.006, rounds=60, cohort=600, patience=0, seed=SEEDS[0]
+    )
+    run = prepare(data.final, settings)
+    *_, (state, _) = run.rounds(run.start(), validate=False)
+    score = fold_in_scorer(run.item_vectors(state), data.final.train, run.fold_in)
+    quality = evaluate_sampled(score, data.final.test, data.test_negatives)
+    assert quality.users == 6040
+    assert quality.hr_10 >= 0.710
+    assert quality.ndcg_10 >= 0.435
+
+
+@pytest.mark.parametrize("repeats", ["new", "repeat"])
+def test_by_time_federated_is_at_least_98_percent_of_the_best_centralised_peer(
+    repeats: Literal["new", "repeat"],
+) -> None:
+    """Online Retail. EASE is the best peer for new items, own history where repeats are asked for too."""
+    folder = Path(str(DATA)) / "online_retail"
+    split = SplitRule("time", repeats).split(read_interactions(folder / "interactions.csv.gz", min_value=1))
+    final, items = split.judged, len(split.vocabulary)
+    settings = TrainingSettings(alpha=2880 / items, regularization=0.003, cohort=370, patience=0, seed=SEEDS[0])
+
+    def federated(part: Split) -> Scorer:
+        run = prepare(part, settings)
+        *_, (state, _) = run.rounds(run.start(), validate=False)
+        return fold_in_scorer(run.item_vectors(state), part.train, run.fold_in)
+
+    terms = choose_recency(federated(split), split)
+    score = with_recency(federated(final), log_of(final), items, terms)
+    ours = evaluate(score, items, final.test, final.met_before_test).ndcg
+    regression = Peer("ease", [{"regularization": 500.0}], of_matrix(ease))
+    result = judge(regression, split, SEEDS[:1])
+    centralised = [result, judge_with_recency(regression, result, split, SEEDS[:1])]
+    centralised += [judge(peer, split, SEEDS[:1]) for peer in temporal_peers(split)]
+    assert ours >= 0.98 * max(result.qualities[0].ndcg for result in centralised)
