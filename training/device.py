@@ -19,6 +19,10 @@ class DeviceSettings(BaseModel):
     )
 
 
+AUTO = DeviceSettings()
+"""A GPU where there is one, and float32."""
+
+
 class Placement(NamedTuple):
     """The settings as this machine can follow them.
 

@@ -9,6 +9,7 @@ from training.averaging import averaging, make_step
 from training.client_update import ClientUpdate
 from training.contribution import contributions
 from training.curvature import curvature
+from training.device import STREAMED, Placement
 from training.item_counts import counting
 from training.item_tower import ItemTower
 from training.local_training import local_training_update
@@ -23,8 +24,10 @@ RecommenderAlgorithm: TypeAlias = Algorithm[Float32Array, Int32Array]
 """Clients receive the item vectors, and have the item rows of their history."""
 
 
-def make_algorithm(tower: ItemTower, clients: int, settings: AlgorithmSettings) -> RecommenderAlgorithm:
-    """The algorithm that the settings name, for a population of that many clients."""
+def make_algorithm(
+    tower: ItemTower, clients: int, settings: AlgorithmSettings, placement: Placement = STREAMED
+) -> RecommenderAlgorithm:
+    """The algorithm that the settings name, for a population of that many clients, computed where `placement` says."""
     fold_in = settings.fold_in(tower.items)
     aggregation, bound = make_aggregation(settings.aggregation), settings.aggregation.clip_norm
 

@@ -12,6 +12,7 @@ from feature_store.row_ranges import Catalogues
 from training.blend_choice import choose_blend
 from training.client_update import ITEM_COUNTS
 from training.cohort import population
+from training.device import AUTO, DeviceSettings, place
 from training.evaluation import Quality, evaluate, fold_in_scorer
 from training.item_features import ItemFeatures
 from training.item_tower import ItemTower
@@ -32,6 +33,7 @@ class TrainingRun:
     settings: TrainingSettings
     tower: ItemTower
     algorithm: RecommenderAlgorithm
+    device: DeviceSettings = AUTO
 
     @property
     def fold_in(self) -> FoldInSettings:
@@ -87,12 +89,14 @@ class TrainingRun:
     def identity(self) -> Run:
         """What the numbers of the run follow from; a saved state of another identity is refused.
 
-        The round limit and the patience are not in it: they say when to stop, not what a round does.
+        The round limit and the patience are not in it: they say when to stop, not what a round does. Of the device
+        only its precision is: a GPU or a compiler change the last bits, which may be wanted halfway.
         """
         unused = {"fedavg", "server"} if self.settings.algorithm == "curvature" else {"curvature"}
         settings = self.settings.model_dump(exclude={"rounds", "patience", *unused})
         data = {"data": digest(self.split), "features": self.features.digest()}
-        return {**_flat(settings), **data, "alpha": self.fold_in.alpha}
+        precision = {"mixed_precision": True} if self.device.mixed_precision else {}
+        return {**_flat(settings), **data, **precision, "alpha": self.fold_in.alpha}
 
     def draft(self, state: ServerState, catalogues: Catalogues) -> CheckpointDraft:
         """The checkpoint of that state, with its validation figures and the blend that was best on them.
@@ -119,16 +123,23 @@ class TrainingRun:
         )
 
 
-def prepare(split: Split, settings: TrainingSettings, features: ItemFeatures | None = None) -> TrainingRun:
+def prepare(
+    split: Split,
+    settings: TrainingSettings,
+    features: ItemFeatures | None = None,
+    device: DeviceSettings = AUTO,
+) -> TrainingRun:
     """Put a run together.
 
     Args:
         split: the data.
         settings: see there.
         features: of the items, in the order of the vocabulary; without them the tower has the id embedding alone.
+        device: where clients are computed.
 
     Raises:
-        BadInput: nobody has items to train on, or the features are not those of the vocabulary's items.
+        BadInput: nobody has items to train on, a GPU is asked for and there is none, or the features are not those of
+            the vocabulary's items.
     """
     items = len(split.vocabulary)
     features = features or ItemFeatures.of_categories([()] * items)
@@ -137,7 +148,8 @@ def prepare(split: Split, settings: TrainingSettings, features: ItemFeatures | N
             f"there are features of {features.items} items and a vocabulary of {items}; they must be the same"
         )
     tower = ItemTower(features, settings.dim, settings.tower.text_width)
-    return TrainingRun(split, features, settings, tower, make_algorithm(tower, len(population(split.train)), settings))
+    algorithm = make_algorithm(tower, len(population(split.train)), settings, place(device))
+    return TrainingRun(split, features, settings, tower, algorithm, device)
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
