@@ -1,5 +1,6 @@
 """A training run: a split, features and settings, put together and ready to go."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -153,8 +154,11 @@ def prepare(
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings on one level, as `curvature.momentum`."""
+    """Nested settings on one level, as `curvature.momentum`; a sequence as its JSON."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = json.dumps(value) if isinstance(value, tuple) else value
     return flat

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from hearth.commands.options import ItemsOption, JsonOption, RegistryOption, SigningKeyOption
+from hearth.commands.options import (
+    ItemsOption,
+    JsonOption,
+    RegistryOption,
+    RepeatsName,
+    RepeatsOption,
+    SigningKeyOption,
+    SplitByName,
+    SplitByOption,
+)
 from hearth.terminal import ERR, OUT, print_json, quality_table
 from hearth.trust import own_key, registry_folder
 
@@ -19,24 +28,56 @@ class AlgorithmName(StrEnum):
     FEDAVG = "fedavg"
 
 
+class ServerOptimizerName(StrEnum):
+    """The server optimizers of `fedavg`, as the command line names them."""
+
+    FEDAVG = "fedavg"
+    FEDAVGM = "fedavgm"
+    FEDADAM = "fedadam"
+    FEDYOGI = "fedyogi"
+
+
+class AggregationName(StrEnum):
+    """The aggregations, as the command line names them."""
+
+    MEAN = "mean"
+    MEDIAN = "median"
+    TRIMMED_MEAN = "trimmed_mean"
+
+
 def train(
     registry: RegistryOption,
     interactions: Annotated[
         Path | None, typer.Option(help="interactions.csv[.gz], a folder with one, or a folder with train.txt[.gz].")
     ] = None,
     items: ItemsOption = None,
-    dim: Annotated[int, typer.Option(min=1, help="Numbers in an item vector.")] = 64,
-    rounds: Annotated[int, typer.Option(min=1, help="The most rounds.")] = 40,
-    cohort: Annotated[int, typer.Option(min=1, help="Clients a round.")] = 600,
-    seed: Annotated[int, typer.Option(min=0, help="Of the cohorts and the start.")] = 7,
-    algorithm: Annotated[AlgorithmName, typer.Option(help="How the server steps.")] = AlgorithmName.CURVATURE,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings in .toml or .json, as `hearth tune` writes them; options go first.")
+    ] = None,
+    dim: Annotated[int | None, typer.Option(min=1, help="Numbers in an item vector. Default: 64.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="The most rounds. Default: 40.")] = None,
+    cohort: Annotated[int | None, typer.Option(min=1, help="Clients a round. Default: 600.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the cohorts and the start. Default: 7.")] = None,
+    algorithm: Annotated[
+        AlgorithmName | None, typer.Option(help="What clients do and how the server steps. Default: curvature.")
+    ] = None,
+    server_optimizer: Annotated[
+        ServerOptimizerName | None, typer.Option(help="How the server steps with --algorithm fedavg. Default: fedavg.")
+    ] = None,
+    aggregation: Annotated[
+        AggregationName | None, typer.Option(help="How the updates of a cohort become one. Default: mean.")
+    ] = None,
     alpha: Annotated[
         float | None, typer.Option(help="Weight of an item not met. Default: 720 / items, at most 1.")
     ] = None,
-    regularization: Annotated[float, typer.Option(help="λ of the loss.")] = 0.01,
-    patience: Annotated[int, typer.Option(min=0, help="Rounds without gain on valid before stopping; 0: never.")] = 8,
+    regularization: Annotated[float | None, typer.Option(help="λ of the loss. Default: 0.01.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=0, help="Rounds without gain on valid before stopping; 0: never. Default: 8.")
+    ] = None,
     valid_share: Annotated[float, typer.Option(help="Share of each person's items, in time, that validates.")] = 0.1,
     test_share: Annotated[float, typer.Option(help="Share kept apart for `hearth evaluate`; 0 trains on all.")] = 0.2,
+    split_by: SplitByOption = SplitByName.PERSON,
+    repeats: RepeatsOption = RepeatsName.NEW,
     min_value: Annotated[float | None, typer.Option(help="Leave out interactions with a lower value.")] = None,
     vertical: Annotated[
         list[str] | None,
@@ -61,20 +102,27 @@ def train(
     from feature_store.registry import Registry
     from feature_store.signing import TrustedKeys
     from hearth.sources import read_source
+    from hearth.training_config import training_settings
     from hearth.verticals import read_verticals
-    from training.settings import TrainingSettings
+    from training.split_rule import SplitRule
 
-    settings = TrainingSettings(
-        dim=dim,
-        rounds=rounds,
-        cohort=cohort,
-        seed=seed,
-        algorithm=algorithm.value,
-        alpha=alpha,
-        regularization=regularization,
-        patience=patience,
+    rule = SplitRule(split_by.value, repeats.value)
+    settings = training_settings(
+        config,
+        {
+            "dim": dim,
+            "rounds": rounds,
+            "cohort": cohort,
+            "seed": seed,
+            "algorithm": algorithm,
+            "server.optimizer": server_optimizer,
+            "aggregation.rule": aggregation,
+            "alpha": alpha,
+            "regularization": regularization,
+            "patience": patience,
+        },
     )
-    read = partial(read_source, valid=valid_share, test=test_share, min_value=min_value)
+    read = partial(read_source, valid=valid_share, test=test_share, min_value=min_value, rule=rule)
     source, catalogues = read_verticals(interactions, vertical or (), items, read)
     for note in source.notes:
         ERR.print(note)
@@ -90,7 +138,7 @@ def train(
 
     run = prepare(source.split, settings, source.features())
     try:
-        with round_display(rounds, ERR) as show:
+        with round_display(settings.rounds, ERR) as show:
             outcome = train_to_checkpoint(
                 run,
                 published,
