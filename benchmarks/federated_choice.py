@@ -60,7 +60,7 @@ def choose_settings(
         state = run.start()
         for after, _ in run.rounds(state, validate=False):
             state = after
-        ndcg = run.validation(state).ndcg
+        ndcg = run.validation(state, run.item_item(state)).ndcg
         report(f"federated on valid, {number} of {len(grid)}: {dict(changes)}: NDCG@20 {ndcg:.4f}")
         if ndcg > highest:
             best, highest = candidate, ndcg

@@ -8,7 +8,7 @@ from benchmarks.federated_choice import Changes, changed
 from benchmarks.machine import provenance
 from benchmarks.peers import Peer, peers
 from training.cohort import population
-from training.evaluation import Scorer, fold_in_scorer
+from training.evaluation import Scorer
 from training.run import prepare
 from training.sampled_evaluation import SampledQuality, evaluate_sampled
 from training.settings import TrainingSettings
@@ -46,7 +46,7 @@ def measure_leave_one_out(
         state = run.start()
         for after, _ in run.rounds(state, validate=False):
             state = after
-        return fold_in_scorer(run.item_vectors(state), split.train, run.fold_in)
+        return run.scorer(state, run.item_item(state))
 
     def of_peer(peer: Peer) -> Callable[[Split, Changes, int], Scorer]:
         return lambda split, changes, seed: peer.fit(split, dict(changes), seed)
@@ -57,7 +57,7 @@ def measure_leave_one_out(
         **provenance(),
         "data": {"users": len(data.final.user_ids), "items": items, "train": len(data.final.train.rows)},
         "federated": {
-            "settings": settings.model_dump(exclude={"seed"}),
+            "settings": settings.model_dump(mode="json", exclude={"seed"}),
             "clients": clients,
             "cohort": min(settings.cohort, clients),
             **_judged("federated", federated, grid, data, seeds, report),

@@ -71,7 +71,9 @@ def measure_new_users(
             state = after
         state = state.chosen()
         vectors, counts = run.item_vectors(state), state.statistics[ITEM_COUNTS]
-        blend = choose_blend(vectors, counts, len(population(parts.trained.train)), run.fold_in, parts.trained)
+        blend = choose_blend(
+            vectors, counts, BlendSettings(0.0, len(population(parts.trained.train))), run.fold_in, parts.trained
+        )
         weights.append(blend.weight)
         report(f"seed {seed}: folding in")
         tables.append(_table(parts.new, partial(blended_scorer, vectors, counts, run.fold_in), blend, seed))
@@ -80,7 +82,7 @@ def measure_new_users(
         "benchmark": "new-users",
         **provenance(),
         "data": {"users": len(split.user_ids), "items": len(split.vocabulary), "held_share": HELD_SHARE},
-        "settings": settings.model_dump(exclude={"seed"}),
+        "settings": settings.model_dump(mode="json", exclude={"seed"}),
         "seeds": list(seeds),
         "popularity_weights": weights,
         **rows,

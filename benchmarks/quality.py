@@ -15,7 +15,7 @@ from feature_store.arrays import Float32Array
 from feature_store.errors import BadInput
 from training.canary import Canary, canary
 from training.cohort import population
-from training.evaluation import Quality, Scorer, evaluate, fold_in_scorer
+from training.evaluation import Quality, Scorer, evaluate
 from training.histories import Histories
 from training.item_features import ItemFeatures
 from training.item_tower import ItemTower
@@ -62,10 +62,8 @@ def measure_quality(
     if split.log is not None:
         report("federated + recency")
         tried = _federated(prepare(split, settings.model_copy(update={"seed": seeds[0]}), features))
-        terms = choose_recency(fold_in_scorer(tried["item_vectors"], split.train, settings.fold_in(items)), split)
-        vectors = [run["item_vectors"] for run in runs]
-        scorers = [fold_in_scorer(item_vectors, final.train, settings.fold_in(items)) for item_vectors in vectors]
-        recency = _recency(scorers, terms, final)
+        terms = choose_recency(tried["scorer"], split)
+        recency = _recency([run["scorer"] for run in runs], terms, final)
     results = _peers(split, settings.dim, seeds, report)
     report("canary")
     federated = _summary([run["test"] for run in runs])
@@ -85,13 +83,15 @@ def measure_quality(
             "out_of_reach": asdict(final.out_of_reach),
         },
         "federated": {
-            "settings": settings.model_dump(exclude={"seed"}),
+            "settings": settings.model_dump(mode="json", exclude={"seed"}),
             "clients": clients,
             "cohort": min(settings.cohort, clients),
             "cohort_share": min(settings.cohort, clients) / clients,
             "rounds": [run["rounds"] for run in runs],
             "uplink_bytes_per_client_and_round": runs[0]["uplink_bytes"],
-            "uplink_bytes_per_client": mean(run["uplink_bytes"] * run["participations"] for run in runs),
+            "uplink_bytes_per_client": mean(
+                run["uplink_bytes"] * run["participations"] + run["uplink_once"] for run in runs
+            ),
             "training_seconds": [run["seconds"] for run in runs],
             "peak_memory_mb": memory,
             **federated,
@@ -162,13 +162,16 @@ def _federated(run: TrainingRun) -> dict[str, Any]:
         uplink = report.uplink_bytes_per_client
         if report.round_number in MILESTONES:
             milestones[report.round_number] = run.test(state)
+    collected = run.item_item(state)
     return {
         "item_vectors": run.item_vectors(state),
+        "scorer": run.scorer(state, collected),
         "rounds": state.round_number,
         "seconds": seconds,
         "uplink_bytes": uplink,
+        "uplink_once": collected.uplink_bytes_per_client if collected else 0,
         "participations": participations,
-        "test": run.test(state),
+        "test": run.test(state, collected),
         "milestones": milestones,
     }
 

@@ -12,7 +12,7 @@ from benchmarks.federated_choice import LOSS_GRID, Changes, changed
 from benchmarks.peers import Fit, peers
 from benchmarks.temporal_peers import temporal_peers
 from training.cohort import population
-from training.evaluation import Scorer, fold_in_scorer
+from training.evaluation import Scorer
 from training.recency import RecencyTerms, choose_recency, log_of, with_recency
 from training.run import prepare
 from training.settings import TrainingSettings
@@ -83,7 +83,7 @@ def rows(split: Split, settings: TrainingSettings) -> list[Row]:
 
     On a split at points of time there are the peers that know the time, and curvature with the terms of recency.
     """
-    base = settings.model_dump(exclude={"seed"})
+    base = settings.model_dump(mode="json", exclude={"seed"})
     federated = [Row(name, grid, _federated(settings), base) for name, grid in FEDERATED.items()]
     if split.log is not None:
         federated.insert(1, Row("curvature + recency", LOSS_GRID, _with_recency(_federated(settings), split), base))
@@ -106,7 +106,9 @@ def _federated(settings: TrainingSettings) -> Callable[[Split, Changes, int], Fi
         for after, report in run.rounds(state, validate=False):
             state = after
             uplink += report.uplink_bytes_per_client * report.cohort / clients
-        return Fitted(fold_in_scorer(run.item_vectors(state), split.train, run.fold_in), state.round_number, uplink)
+        collected = run.item_item(state)
+        once = collected.uplink_bytes_per_client if collected else 0
+        return Fitted(run.scorer(state, collected), state.round_number, uplink + once)
 
     return fit
 

@@ -22,7 +22,7 @@ from feature_store.errors import BadInput
 from feature_store.row_ranges import Catalogues, rows_of
 from feature_store.tabular import open_table
 from feature_store.vocabulary import ItemVocabulary
-from training.evaluation import Scorer, evaluate, fold_in_scorer
+from training.evaluation import Scorer, evaluate
 from training.histories import Histories
 from training.interactions import Interactions
 from training.run import prepare
@@ -179,7 +179,7 @@ def measure_verticals(
     return {
         "benchmark": "verticals",
         **provenance(),
-        "settings": settings.model_dump(exclude={"seed", "alpha", "regularization"}),
+        "settings": settings.model_dump(mode="json", exclude={"seed", "alpha", "regularization"}),
         "data": {"users": len(market.interactions.user_ids), "interactions": len(market.interactions)},
         "seeds": list(seeds),
         "domains": domains,
@@ -205,7 +205,7 @@ def _trained(parts: Parts, rows: Int32Array, settings: TrainingSettings, weights
     state = run.start()
     for after, _ in run.rounds(state, validate=False):
         state = after
-    personal = fold_in_scorer(run.item_vectors(state), train, run.fold_in)
+    personal = run.scorer(state)
     popular = _popular(parts)
 
     def score(clients: Int64Array) -> Float32Array:

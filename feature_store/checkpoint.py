@@ -6,6 +6,7 @@
     item_vectors.safetensors     Q, float32 (items, dim)
     item_gram.safetensors        QᵀQ, float32 (dim, dim): folding in needs it beside Q
     item_counts.safetensors      how many people met each item, float32 (items,), estimated from the cohorts' sums
+    item_item.safetensors        where there are item-item weights: their rows, int32 (m,), and B, float32 (m, m)
 
 Arrays are safetensors, never pickle: reading a checkpoint runs no code of its author.
 """
@@ -30,6 +31,7 @@ from feature_store.embedding import UserEmbedding
 from feature_store.errors import BadInput, CorruptCheckpoint, UnknownCheckpoint, UntrustedCheckpoint
 from feature_store.faults import faults_of
 from feature_store.fold_in import FoldInSettings, fold_in, fold_in_many
+from feature_store.item_item import ItemItem
 from feature_store.manifest import FORMAT_VERSION, CheckpointManifest, FileDigest, PrivacySpent, derive_checkpoint_id
 from feature_store.regular_file import read_regular
 from feature_store.row_ranges import Catalogues, require_partition
@@ -61,6 +63,7 @@ class Checkpoint:
     item_vectors: Float32Array
     item_gram: Float32Array
     item_counts: Float32Array
+    item_item: ItemItem | None = None
 
     def fold_in(self, rows: Int32Array, watermark: int = 0) -> UserEmbedding:
         """The user embedding of a history (distinct rows of this checkpoint's items)."""
@@ -81,6 +84,7 @@ class CheckpointDraft:
     item_counts: people who met each item, float32, >= 0, shape (items,).
     catalogues: vertical -> the rows of its items; each row belongs to one.
     blend: how popularity enters for people of whom few items are known; by default it does not.
+    item_item: weights beside the product of the two towers, where there are any.
     """
 
     vocabulary: ItemVocabulary
@@ -90,6 +94,7 @@ class CheckpointDraft:
     round_number: int
     catalogues: Catalogues
     blend: BlendSettings = UNBLENDED
+    item_item: ItemItem | None = None
     parent_id: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     privacy: PrivacySpent | None = None
@@ -102,6 +107,8 @@ class CheckpointDraft:
         if self.item_counts.shape != (items,):
             raise BadInput(f"item counts of {items} items have shape ({items},); got {self.item_counts.shape}")
         require_partition(self.catalogues, items)
+        if self.item_item is not None:
+            _require_known(self.item_item, items)
         if (self.item_counts < 0).any():
             raise BadInput(f"item counts are numbers of people, >= 0; got {self.item_counts.min()}")
         for name in ("item_vectors", "item_counts"):
@@ -122,6 +129,9 @@ def write_checkpoint(folder: Path, draft: CheckpointDraft, key: SigningKey) -> C
         "item_gram.safetensors": save_safetensors({"item_gram": gram}),
         "item_counts.safetensors": save_safetensors({"item_counts": draft.item_counts}),
     }
+    if draft.item_item is not None:
+        pair = {"rows": draft.item_item.rows, "weights": np.ascontiguousarray(draft.item_item.weights)}
+        contents["item_item.safetensors"] = save_safetensors(pair)
     for name, content in contents.items():
         write_synced(folder / name, content)
         files[name] = FileDigest(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
@@ -129,7 +139,7 @@ def write_checkpoint(folder: Path, draft: CheckpointDraft, key: SigningKey) -> C
         "format_version": FORMAT_VERSION,
         "parent_id": draft.parent_id,
         "fold_in": [draft.fold_in.alpha, draft.fold_in.regularization],
-        "blend": [draft.blend.weight, draft.blend.people],
+        "blend": [draft.blend.weight, draft.blend.people, draft.blend.discount],
         "catalogues": dict(draft.catalogues),
     }
     manifest = CheckpointManifest(
@@ -188,6 +198,7 @@ def read_checkpoint(folder: Path, trusted: TrustedKeys) -> Checkpoint:
         vocabulary = ItemVocabulary(_ITEM_IDS.validate_json(contents["item_ids.json"], strict=True))
         require_partition(manifest.catalogues, len(vocabulary))
         arrays = {name: load_safetensors(contents[f"{name}.safetensors"])[name] for name in _ARRAYS}
+        item_item = _item_item(contents.get("item_item.safetensors"), len(vocabulary))
     except (KeyError, ValueError, BadInput, SafetensorError) as error:
         raise CorruptCheckpoint(f"checkpoint {folder.name} does not hold what its format asks for: {error}") from error
     shapes = {
@@ -202,7 +213,26 @@ def read_checkpoint(folder: Path, trusted: TrustedKeys) -> Checkpoint:
                 f"its manifest asks for finite float32 {shapes[name]}"
             )
         array.flags.writeable = False
-    return Checkpoint(manifest, vocabulary, arrays["item_vectors"], arrays["item_gram"], arrays["item_counts"])
+    return Checkpoint(
+        manifest, vocabulary, arrays["item_vectors"], arrays["item_gram"], arrays["item_counts"], item_item
+    )
+
+
+def _item_item(content: bytes | None, items: int) -> ItemItem | None:
+    """The item-item weights of that file; raises `BadInput` and others for what are none."""
+    if content is None:
+        return None
+    arrays = load_safetensors(content)
+    item_item = ItemItem(arrays["rows"], arrays["weights"])
+    _require_known(item_item, items)
+    for array in arrays.values():
+        array.flags.writeable = False
+    return item_item
+
+
+def _require_known(item_item: ItemItem, items: int) -> None:
+    if len(item_item.rows) and item_item.rows[-1] >= items:
+        raise BadInput(f"item-item weights are of rows below {items}; got row {item_item.rows[-1]}")
 
 
 def _read_signed(folder: Path) -> tuple[bytes, Signature]:

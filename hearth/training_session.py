@@ -15,6 +15,7 @@ from feature_store.row_ranges import Catalogues
 from feature_store.signing import SigningKey
 from training.convergence import has_converged
 from training.evaluation import Quality
+from training.item_item import Collected
 from training.loop import RoundReport
 from training.run import TrainingRun
 from training.run_log import RoundRecord, append, keep
@@ -51,6 +52,7 @@ class Outcome:
     reports: of the rounds of this session.
     log: the records of all rounds, those of earlier sessions too, as far as they are there.
     converged: whether training stopped by itself, and not at its round limit.
+    collected: the item-item weights, where they were asked for.
     reported: what became of the report, where one was asked for.
     """
 
@@ -61,6 +63,7 @@ class Outcome:
     reports: tuple[RoundReport, ...]
     log: tuple[RoundRecord, ...]
     converged: bool
+    collected: Collected | None = None
     reported: Reported | None = None
 
     @property
@@ -79,6 +82,7 @@ class Outcome:
             "converged": self.converged,
             "training_seconds": self.seconds,
             "uplink_bytes_per_client_and_round": uplink,
+            "uplink_bytes_per_client_once": self.collected.uplink_bytes_per_client if self.collected else 0,
             "valid": dict(self.manifest.metrics),
             **(self.reported.summary() if self.reported else {}),
         }
@@ -141,7 +145,8 @@ def train_to_checkpoint(
             reports.append(told)
             show(told)
         chosen = state.chosen()
-        manifest = registry.publish(run.draft(chosen, catalogues), key)
+        collected = run.item_item(chosen)
+        manifest = registry.publish(run.draft(chosen, catalogues, collected), key)
         outcome = Outcome(
             manifest,
             chosen,
@@ -150,6 +155,7 @@ def train_to_checkpoint(
             tuple(reports),
             tuple(log),
             converged=has_converged(state.validation, run.settings.patience),
+            collected=collected,
         )
         if report:
             outcome = replace(outcome, reported=report(outcome))

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from feature_store.blend import blended_items, blended_query
+from feature_store.blend import blended_items, blended_query, discounts
 from feature_store.checkpoint import Checkpoint
+from feature_store.item_item import ItemItem
 from feature_store.row_ranges import rows_of
 from serving.shelf import Shelf
 
@@ -17,6 +18,7 @@ class ServingModel:
 
     everything: all items, by the vectors of `feature_store.blend.blended_items`.
     verticals: the same of each vertical alone.
+    item_item: the checkpoint's weights beside the product of the two towers, discounted as scores are.
     longest_item: the largest norm of an item vector, so that a query can be refused whose scores would overflow.
     """
 
@@ -24,6 +26,7 @@ class ServingModel:
     everything: Shelf
     verticals: Mapping[str, Shelf]
     longest_item: float
+    item_item: ItemItem | None
 
     @property
     def model_id(self) -> str:
@@ -40,6 +43,15 @@ class ServingModel:
         return self.everything if vertical is None else self.verticals.get(vertical)
 
 
+def _discounted(checkpoint: Checkpoint) -> ItemItem | None:
+    if checkpoint.item_item is None:
+        return None
+    rows, weights = checkpoint.item_item.rows, checkpoint.item_item.weights
+    if checkpoint.manifest.blend.discount == 0:
+        return checkpoint.item_item
+    return ItemItem(rows, weights * discounts(checkpoint.item_counts, checkpoint.manifest.blend)[rows])
+
+
 def build_model(checkpoint: Checkpoint) -> ServingModel:
     """Make the serving model beside the one that answers now, and warm it with one retrieval of its own.
 
@@ -49,8 +61,10 @@ def build_model(checkpoint: Checkpoint) -> ServingModel:
     manifest, counts = checkpoint.manifest, checkpoint.item_counts
     vectors = blended_items(checkpoint.item_vectors, counts, manifest.blend)
     vectors.flags.writeable = False
-    # Q is the first columns of what the index has; a second copy would be the largest thing in the process.
-    checkpoint = replace(checkpoint, item_vectors=vectors[:, : manifest.dim])
+    if manifest.blend.discount == 0:
+        # Q is the first columns of what the index has; a second copy would be the largest thing in the process.
+        checkpoint = replace(checkpoint, item_vectors=vectors[:, : manifest.dim])
+    own = vectors[:, : manifest.dim]
     everything = Shelf.of(np.arange(len(vectors), dtype=np.int32), vectors, counts)
     model = ServingModel(
         checkpoint=checkpoint,
@@ -60,9 +74,8 @@ def build_model(checkpoint: Checkpoint) -> ServingModel:
             for vertical, ranges in manifest.catalogues.items()
             if ranges
         },
-        longest_item=float(
-            np.sqrt(np.einsum("id,id->i", checkpoint.item_vectors, checkpoint.item_vectors, dtype=np.float64).max())
-        ),
+        item_item=_discounted(checkpoint),
+        longest_item=float(np.sqrt(np.einsum("id,id->i", own, own, dtype=np.float64).max())),
     )
     favourite = everything.popular.order[:1]
     query = blended_query(checkpoint.fold_in(favourite).vector, 1, manifest.blend)

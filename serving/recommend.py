@@ -10,7 +10,7 @@ from serving.candidates import NOTHING, Candidates, Source
 from serving.model import ServingModel
 from serving.profile import Profile, profile_of
 from serving.request import Person, PrivacyTier, RecommendationRequest
-from serving.shelf import Shelf
+from serving.shelf import Added, Shelf
 
 
 class RankedItem(NamedTuple):
@@ -68,7 +68,15 @@ def _candidates(request: RecommendationRequest, profile: Profile, model: Serving
     if profile.vector is None:
         return shelf.most_popular(request.k, excluded)
     query = blended_query(profile.vector, profile.known, model.checkpoint.manifest.blend)
-    return shelf.closest(query, request.k, excluded, "blended" if query[-1] > 0 else "personal")
+    source: Source = "blended" if query[-1] > 0 else "personal"
+    return shelf.closest(query, request.k, excluded, source, _added(profile, model, np.float32(1) - query[-1]))
+
+
+def _added(profile: Profile, model: ServingModel, personal_share: np.float32) -> Added | None:
+    """What the items met add to the scores of others; nothing where a vector came without them."""
+    if model.item_item is None or not profile.known:
+        return None
+    return Added(model.item_item.rows, personal_share * model.item_item.added([profile.seen_rows])[0])
 
 
 def _unknown_items(request: RecommendationRequest, model: ServingModel) -> int:

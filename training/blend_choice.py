@@ -5,11 +5,14 @@ folded in; the weight that ranks their validation items best over several such n
 has the formula, docs/cold-start.md what else was tried.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from feature_store.arrays import Float32Array, Int64Array
-from feature_store.blend import BlendSettings, blended_scores
+from feature_store.blend import BlendSettings, blended_scores, discounts
 from feature_store.fold_in import FoldInSettings
+from feature_store.item_item import ItemItem
 from training.evaluation import Scorer, evaluate, fold_in_scorer
 from training.histories import Histories
 from training.split import Split
@@ -27,32 +30,34 @@ KNOWN = (1, 3, 10)
 def choose_blend(
     item_vectors: Float32Array,
     item_counts: Float32Array,
-    people: int,
+    unblended: BlendSettings,
     fold_in: FoldInSettings,
     split: Split,
     most: int = 500,
+    item_item: ItemItem | None = None,
 ) -> BlendSettings:
     """The blend with the best mean NDCG@20 on the validation items of `split`.
 
     Args:
         item_vectors: Q, shape (items, dim).
         item_counts: people who met each item, shape (items,).
-        people: whom they are counted among.
+        unblended: whom they are counted among, and the discount; its weight is what is chosen here.
         fold_in: the weights of the loss.
         split: whose train items are partly hidden; all of them stay out of the ranking.
         most: judge on at most this many people.
+        item_item: weights beside the product of the two towers.
     """
     if not split.valid.rows.size:
-        return BlendSettings(WITHOUT_VALIDATION, people)
+        return replace(unblended, weight=WITHOUT_VALIDATION)
     parts = [known_part(split.train, known) for known in KNOWN]
 
     def ndcg(weight: float) -> float:
-        blend = BlendSettings(weight, people)
-        scorers = [blended_scorer(item_vectors, item_counts, fold_in, part, blend) for part in parts]
+        blend = replace(unblended, weight=weight)
+        scorers = [blended_scorer(item_vectors, item_counts, fold_in, part, blend, item_item) for part in parts]
         figures = [evaluate(s, len(item_vectors), split.valid, split.met_before_valid, most).ndcg for s in scorers]
         return float(np.mean(figures))
 
-    return BlendSettings(max(WEIGHTS, key=ndcg), people)
+    return replace(unblended, weight=max(WEIGHTS, key=ndcg))
 
 
 def blended_scorer(
@@ -61,9 +66,11 @@ def blended_scorer(
     fold_in: FoldInSettings,
     met: Histories,
     blend: BlendSettings,
+    item_item: ItemItem | None = None,
 ) -> Scorer:
     """Scores as serving gives them to people whose items of `met` are known, popularity included."""
-    personal, known = fold_in_scorer(item_vectors, met, fold_in), met.lengths
+    personal = fold_in_scorer(item_vectors, met, fold_in, item_item, discounts(item_counts, blend))
+    known = met.lengths
 
     def score(clients: Int64Array) -> Float32Array:
         return blended_scores(personal(clients), item_counts, known[clients], blend)

@@ -21,6 +21,11 @@ def sample_cohort(clients: Int64Array, size: int, seed: int, round_number: int) 
     return np.sort(random.choice(clients, size=min(size, len(clients)), replace=False))
 
 
+def disjoint_cohorts(clients: Int64Array, size: int, seed: int) -> list[Int64Array]:
+    """All clients, each in one cohort, at random; at most `size` in each; a function of the seed alone."""
+    return groups(clients, size, seed, round_number=0)
+
+
 def groups(cohort: Int64Array, size: int | None, seed: int, round_number: int) -> list[Int64Array]:
     """The cohort cut at random into groups of `size` clients, or of fewer where it does not come out even.
 

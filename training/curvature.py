@@ -8,6 +8,8 @@ diagonal, and a Newton step is a division. iALS (Hu et al. 2008; Rendle et al. 2
 exactly, where one place may see everybody's data.
 
 Σ_u p_u p_uᵀ, w and c vary with the cohort; running means over the rounds make the steps steady.
+
+Where clients are weighed (`training.activity`), each sum over users is weighed alike, and λ by the mean weight.
 """
 
 from collections.abc import Mapping
@@ -18,7 +20,7 @@ import numpy as np
 from feature_store.arrays import Float32Array
 from feature_store.fold_in import FoldInSettings
 from training.aggregation import scaled_to_population
-from training.client_update import ITEM_COUNTS, ClientUpdate
+from training.client_update import ACTIVITY, ITEM_COUNTS, ClientUpdate
 from training.content_fit import placed
 from training.item_tower import ItemTower, Parameters
 from training.server_optimizer import ServerOptimizer
@@ -68,7 +70,8 @@ def curvature(
         means = {name: kept * state.statistics[name] + (1 - kept) * new[name] for name in MEANS}
 
         vectors = tower.item_vectors(state.parameters)
-        ridge = (regularization * (means["item_counts"] + alpha * np.float32(clients)))[:, None]
+        mean_weight = np.float32(update.sums[ACTIVITY][0] / update.clients)
+        ridge = (regularization * mean_weight * (means["item_counts"] + alpha * np.float32(clients)))[:, None]
         gradient = totals["item_gradient"] + alpha * (vectors @ means["user_gram"]) + ridge * vectors
         step = newton_step(gradient, means["user_gram"], means["item_share"][:, None] + alpha, ridge)
         rate = np.float32(settings.learning_rate / (1 + state.round_number / settings.decay_rounds))

@@ -12,6 +12,7 @@ import numpy as np
 from feature_store.arrays import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
 from feature_store.errors import BadInput
 from feature_store.fold_in import FoldInSettings, fold_in_many
+from feature_store.item_item import ItemItem
 from training.histories import Histories
 
 Scorer = Callable[[Int64Array], Float32Array]
@@ -133,12 +134,31 @@ def rank_everybody(
         yield Ranked(batch, held_out.lengths[batch], top, is_there, is_hit)
 
 
-def fold_in_scorer(item_vectors: Float32Array, met: Histories, settings: FoldInSettings) -> Scorer:
-    """Scores as serving gives them: each person's items of `met` folded in, then the dot product with all items."""
+def fold_in_scorer(
+    item_vectors: Float32Array,
+    met: Histories,
+    settings: FoldInSettings,
+    item_item: ItemItem | None = None,
+    item_discounts: Float32Array | None = None,
+) -> Scorer:
+    """Scores as serving gives them to people of whom enough is known.
+
+    Args:
+        item_vectors: Q, shape (items, dim).
+        met: the items known of each person, which are folded in; the product with all items is the score.
+        settings: the weights of the loss.
+        item_item: weights beside that product.
+        item_discounts: what each item's scores are multiplied by, shape (items,).
+    """
     gram = item_vectors.T @ item_vectors
 
     def score(clients: Int64Array) -> Float32Array:
-        scores: Float32Array = fold_in_many(item_vectors, gram, [met[c] for c in clients], settings) @ item_vectors.T
+        histories = [met[client] for client in clients]
+        scores: Float32Array = fold_in_many(item_vectors, gram, histories, settings) @ item_vectors.T
+        if item_item is not None:
+            scores[:, item_item.rows] += item_item.added(histories)
+        if item_discounts is not None:
+            scores *= item_discounts
         return scores
 
     return score

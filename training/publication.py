@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from feature_store.blend import BlendSettings
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.fold_in import FoldInSettings
+from feature_store.item_item import ItemItem
 from feature_store.row_ranges import Catalogues
 from feature_store.vocabulary import ItemVocabulary
 from training.client_update import ITEM_COUNTS
@@ -19,6 +20,7 @@ def checkpoint_draft(
     fold_in: FoldInSettings,
     *,
     blend: BlendSettings,
+    item_item: ItemItem | None,
     catalogues: Catalogues,
     metrics: Mapping[str, float],
     settings: Mapping[str, str | int | float | bool],
@@ -35,6 +37,7 @@ def checkpoint_draft(
         fold_in=fold_in,
         round_number=state.round_number,
         blend=blend,
+        item_item=item_item,
         catalogues=catalogues,
         metrics=metrics,
         training=settings,

@@ -35,7 +35,8 @@ def make_algorithm(
         return tower.item_vectors(state.parameters)
 
     def reconstructed(vectors: Float32Array, histories: Sequence[Int32Array]) -> ClientUpdate:
-        return curvature_update(vectors, histories, fold_in)
+        exponent = settings.curvature.activity_exponent
+        return curvature_update(vectors, histories, fold_in, placement=placement, activity_exponent=exponent)
 
     def trained(vectors: Float32Array, histories: Sequence[Int32Array]) -> ClientUpdate:
         local = settings.fedavg

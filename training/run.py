@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from feature_store.arrays import Float32Array
+from feature_store.blend import BlendSettings, discounts
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.errors import BadInput
 from feature_store.fold_in import FoldInSettings
@@ -14,8 +15,9 @@ from training.blend_choice import choose_blend
 from training.client_update import ITEM_COUNTS
 from training.cohort import population
 from training.device import AUTO, DeviceSettings, place
-from training.evaluation import Quality, evaluate, fold_in_scorer
+from training.evaluation import Quality, Scorer, evaluate, fold_in_scorer
 from training.item_features import ItemFeatures
+from training.item_item import Collected, collect_item_item
 from training.item_tower import ItemTower
 from training.loop import RoundReport, run_rounds
 from training.publication import checkpoint_draft
@@ -76,16 +78,28 @@ class TrainingRun:
         """Q of that state, shape (items, dim)."""
         return self.tower.item_vectors(state.parameters)
 
-    def validation(self, state: ServerState) -> Quality:
+    def item_item(self, state: ServerState) -> Collected | None:
+        """The item-item weights beside that state, for which each client sends once; None where none are asked for."""
+        settings = self.settings.item_item
+        if not settings.items:
+            return None
+        counts = state.statistics[ITEM_COUNTS]
+        return collect_item_item(self.split.train, counts, self.settings.cohort, self.settings.seed, settings)
+
+    def scorer(self, state: ServerState, collected: Collected | None = None) -> Scorer:
+        """How that state scores the items for people whose train items are known."""
+        discount = discounts(state.statistics[ITEM_COUNTS], self._blend(0.0))
+        item_item = collected.item_item if collected else None
+        return fold_in_scorer(self.item_vectors(state), self.split.train, self.fold_in, item_item, discount)
+
+    def validation(self, state: ServerState, collected: Collected | None = None) -> Quality:
         """Quality on the validation items, train items left out of the ranking unless the split ranks them."""
-        scorer = fold_in_scorer(self.item_vectors(state), self.split.train, self.fold_in)
-        most = self.settings.validation_users
+        scorer, most = self.scorer(state, collected), self.settings.validation_users
         return evaluate(scorer, self.tower.items, self.split.valid, self.split.met_before_valid, most)
 
-    def test(self, state: ServerState) -> Quality:
+    def test(self, state: ServerState, collected: Collected | None = None) -> Quality:
         """Quality on the test items, train and validation items left out of the ranking unless the split ranks them."""
-        scorer = fold_in_scorer(self.item_vectors(state), self.split.train, self.fold_in)
-        return evaluate(scorer, self.tower.items, self.split.test, self.split.met_before_test)
+        return evaluate(self.scorer(state, collected), self.tower.items, self.split.test, self.split.met_before_test)
 
     def identity(self) -> Run:
         """What the numbers of the run follow from; a saved state of another identity is refused.
@@ -99,12 +113,13 @@ class TrainingRun:
         precision = {"mixed_precision": True} if self.device.mixed_precision else {}
         return {**_flat(settings), **data, **precision, "alpha": self.fold_in.alpha}
 
-    def draft(self, state: ServerState, catalogues: Catalogues) -> CheckpointDraft:
+    def draft(self, state: ServerState, catalogues: Catalogues, collected: Collected | None = None) -> CheckpointDraft:
         """The checkpoint of that state, with its validation figures and the blend that was best on them.
 
         catalogues: vertical -> rows of its items.
+        collected: what `item_item` has given for the state.
         """
-        metrics = self.validation(state).figures() if self.split.valid.rows.size else {}
+        metrics = self.validation(state, collected).figures() if self.split.valid.rows.size else {}
         settings = {name: value for name, value in self.identity().items() if value is not None}
         return checkpoint_draft(
             state,
@@ -114,14 +129,19 @@ class TrainingRun:
             blend=choose_blend(
                 self.item_vectors(state),
                 state.statistics[ITEM_COUNTS],
-                len(population(self.split.train)),
+                self._blend(0.0),
                 self.fold_in,
                 self.split,
+                item_item=collected.item_item if collected else None,
             ),
+            item_item=collected.item_item if collected else None,
             catalogues=catalogues,
             metrics=metrics,
             settings=settings,
         )
+
+    def _blend(self, weight: float) -> BlendSettings:
+        return BlendSettings(weight, len(population(self.split.train)), self.settings.popularity_discount)
 
 
 def prepare(
@@ -154,11 +174,11 @@ def prepare(
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings on one level, as `curvature.momentum`; a sequence as its JSON."""
+    """Nested settings on one level, as `curvature.momentum`; lists as JSON."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = json.dumps(value) if isinstance(value, tuple) else value
+            flat[f"{prefix}{name}"] = json.dumps(value) if isinstance(value, tuple) else value
     return flat

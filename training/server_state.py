@@ -78,7 +78,7 @@ def load_state(path: Path, run: Run) -> ServerState | None:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata()
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
-        saved, run = json.loads(metadata["run"]), json.loads(json.dumps(run))  # both as JSON has them
+        saved = json.loads(metadata["run"])
         round_number, best_round = int(metadata["round_number"]), int(metadata["best_round"])
         validation = tuple(json.loads(metadata["validation"]))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from feature_store.fold_in import FoldInSettings
+from training.item_item_settings import ItemItemSettings
 from training.losses.names import LossName
 from training.server_settings import AggregationSettings, FedAvgServer, ServerSettings
 from training.tower_settings import TowerSettings
@@ -27,6 +28,9 @@ class CurvatureSettings(BaseModel):
     learning_rate: float = Field(default=0.7, gt=0, le=2, description="η_0; 1 is a full Newton step")
     decay_rounds: float = Field(default=5.0, gt=0, description="τ in η_t = η_0 / (1 + t/τ)")
     momentum: float = Field(default=0.8, ge=0, lt=1, description="share of the old running means that is kept")
+    activity_exponent: float = Field(
+        default=0.3, ge=0, le=1, description="x: a client of n items counts by n^(−x); 0 counts all interactions alike"
+    )
 
 
 class FedAvgSettings(BaseModel):
@@ -52,7 +56,14 @@ class AlgorithmSettings(BaseModel):
         default=None, gt=0, le=100, description="weight of an unmet item; by default 720 / items, at most 1"
     )
     regularization: float = Field(default=0.01, gt=0, le=100, description="λ")
+    popularity_discount: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="b: an item's score counts pop^(−b) times, pop the share of people who met it",
+    )
     tower: TowerSettings = TowerSettings()
+    item_item: ItemItemSettings = ItemItemSettings()
     curvature: CurvatureSettings = CurvatureSettings()
     fedavg: FedAvgSettings = FedAvgSettings()
     server: ServerSettings = FedAvgServer()

@@ -87,7 +87,7 @@ def tell(folder: Path, cache: Path, source: Path | None, port: int, *, leave: bo
 
 def _compare(run: TrainingRun, state: ServerState) -> None:
     """Test quality of the federated model beside its centralised peers, and the canary."""
-    qualities = {"Hearth, federated": run.test(state).figures()}
+    qualities = {"Hearth, federated": run.test(state, run.item_item(state)).figures()}
     for peer in quick_peers(run.settings.dim):
         with OUT.status(f"fitting {peer.name}, tuned on the validation films"):
             qualities[f"{peer.name}, centralised"] = judge(peer, run.split, [run.settings.seed]).qualities[0].figures()

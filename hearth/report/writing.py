@@ -16,7 +16,6 @@ from feature_store.row_ranges import item_count
 from hearth.report.page import page
 from hearth.report.record import RECORD, RunRecord, find_parent, runs_folder
 from hearth.training_session import Outcome, Reported
-from training.evaluation import fold_in_scorer
 from training.quality_groups import QualityGroups, quality_by_group
 from training.run import TrainingRun
 from training.split_statistics import split_statistics
@@ -90,9 +89,13 @@ def record_of(run: TrainingRun, outcome: Outcome, parent_id: str | None) -> RunR
 def _groups(run: TrainingRun, outcome: Outcome) -> QualityGroups:
     """Of the people whom the validation figures are of."""
     split, items = run.split, run.tower.items
-    scorer = fold_in_scorer(run.item_vectors(outcome.state), split.train, run.fold_in)
     return quality_by_group(
-        scorer, split.train, items, split.valid, split.met_before_valid, run.settings.validation_users
+        run.scorer(outcome.state, outcome.collected),
+        split.train,
+        items,
+        split.valid,
+        split.met_before_valid,
+        run.settings.validation_users,
     )
 
 

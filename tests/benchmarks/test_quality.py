@@ -76,7 +76,7 @@ def test_the_federated_figures_are_those_of_the_runs_with_each_seed(measured: di
     assert federated["uplink_bytes_per_client"] == pytest.approx(reports[0].uplink_bytes_per_client * 11 / 4)
     assert len(federated["training_seconds"]) == 2
     assert 0 < federated["peak_memory_mb"] <= peak_memory_megabytes()
-    assert federated["settings"] == SETTINGS.model_dump(exclude={"seed"})
+    assert federated["settings"] == SETTINGS.model_dump(mode="json", exclude={"seed"})
 
 
 def test_the_ratios_are_the_quotients_of_the_means(measured: dict[str, Any]) -> None:

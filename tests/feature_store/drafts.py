@@ -9,6 +9,7 @@ import numpy as np
 from feature_store.blend import BlendSettings
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.fold_in import FoldInSettings
+from feature_store.item_item import ItemItem
 from feature_store.registry import Registry
 from feature_store.signing import SigningKey, TrustedKeys
 from feature_store.vocabulary import ItemVocabulary
@@ -25,6 +26,7 @@ def a_draft(seed: int = 0, items: int = 6, dim: int = 3) -> CheckpointDraft:
         round_number=seed,
         catalogues={"films": ((0, items - 2), (items - 1, items)), "books": ((items - 2, items - 1),)},
         blend=BlendSettings(weight=0.5, people=60),
+        item_item=ItemItem(np.array([1, 4], np.int32), rng.normal(size=(2, 2)).astype(np.float32)),
         metrics={"ndcg@20": 0.25},
         training={"algorithm": "curvature", "dim": dim},
     )

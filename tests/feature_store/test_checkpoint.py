@@ -22,6 +22,7 @@ from feature_store.errors import (
     UntrustedCheckpoint,
 )
 from feature_store.fold_in import FoldInSettings, fold_in
+from feature_store.item_item import ItemItem
 from feature_store.signing import SigningKey, TrustedKeys
 from feature_store.vocabulary import ItemVocabulary
 from tests.feature_store.drafts import a_draft, registry_of, sign_again
@@ -30,6 +31,7 @@ FILES = [
     "item_counts.safetensors",
     "item_gram.safetensors",
     "item_ids.json",
+    "item_item.safetensors",
     "item_vectors.safetensors",
     "manifest.json",
     "manifest.sig",
@@ -59,6 +61,10 @@ def test_what_was_published_is_what_is_read(folder: Path, trusted: TrustedKeys) 
     np.testing.assert_array_equal(checkpoint.item_vectors, draft.item_vectors)
     np.testing.assert_array_equal(checkpoint.item_counts, draft.item_counts)
     np.testing.assert_allclose(checkpoint.item_gram, draft.item_vectors.T @ draft.item_vectors, rtol=1e-6)
+    assert checkpoint.item_item is not None
+    assert draft.item_item is not None
+    np.testing.assert_array_equal(checkpoint.item_item.rows, draft.item_item.rows)
+    np.testing.assert_array_equal(checkpoint.item_item.weights, draft.item_item.weights)
     manifest = checkpoint.manifest
     assert (manifest.round_number, manifest.dim, manifest.items, manifest.parent_id) == (5, 3, 6, None)
     assert (manifest.catalogues, manifest.fold_in, manifest.blend) == (draft.catalogues, draft.fold_in, draft.blend)
@@ -71,9 +77,18 @@ def test_a_checkpoint_holds_these_files_and_no_others(folder: Path) -> None:
     assert sorted(file.name for file in folder.iterdir()) == FILES
 
 
+def test_a_checkpoint_may_have_no_item_item_weights(tmp_path: Path, trusted: TrustedKeys, key: SigningKey) -> None:
+    manifest = registry_of(tmp_path, key).publish(changed(item_item=None), key)
+    folder = tmp_path / "checkpoints" / manifest.checkpoint_id
+    assert not (folder / "item_item.safetensors").exists()
+    assert read_checkpoint(folder, trusted).item_item is None
+
+
 def test_nobody_can_write_in_the_arrays_of_a_checkpoint(folder: Path, trusted: TrustedKeys) -> None:
     checkpoint = read_checkpoint(folder, trusted)
-    for array in (checkpoint.item_vectors, checkpoint.item_gram, checkpoint.item_counts):
+    assert checkpoint.item_item is not None
+    of_pairs = (checkpoint.item_item.rows, checkpoint.item_item.weights)
+    for array in (checkpoint.item_vectors, checkpoint.item_gram, checkpoint.item_counts, *of_pairs):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1.0
 
@@ -228,6 +243,11 @@ def test_signed_arrays_that_do_not_fit_are_refused_by_name(
         ("item_ids.json", b'["a", "b", "c", "d", "e", 6]'),
         ("item_ids.json", b'["a", "b", "c", "d", "e", "\\ud800"]'),
         ("item_ids.json", b"[" * 100_000),
+        ("item_item.safetensors", b"no tensors"),
+        ("item_item.safetensors", save({"rows": np.array([1, 6], np.int32), "weights": np.zeros((2, 2), np.float32)})),
+        ("item_item.safetensors", save({"rows": np.array([1, 4], np.int32), "weights": np.zeros((2, 3), np.float32)})),
+        ("item_item.safetensors", save({"rows": np.array([4, 1], np.int32), "weights": np.zeros((2, 2), np.float32)})),
+        ("item_item.safetensors", save({"rows": np.array([1, 4], np.int32)})),
         ("item_gram.safetensors", b"no tensors"),
         ("item_gram.safetensors", save({"another": np.zeros((3, 3), np.float32)})),
         ("item_gram.safetensors", (100_000).to_bytes(8, "little") + b"[" * 100_000),
@@ -281,6 +301,9 @@ class TestIds:
             {"catalogues": {"films": ((0, 4), (4, 5)), "books": ((5, 6),)}},
             {"blend": BlendSettings(0.5, 100)},
             {"blend": BlendSettings(0.0, 100)},
+            {"blend": BlendSettings(0.5, 60, discount=0.1)},
+            {"item_item": None},
+            {"item_item": ItemItem(np.array([1, 4], np.int32), np.zeros((2, 2), np.float32))},
             {"parent_id": "r0004-aa"},
             {"round_number": 6},
         ],
@@ -299,6 +322,10 @@ class TestDrafts:
             ({"item_vectors": np.zeros(6, np.float32)}, r"item vectors of 6 items have shape \(6, dim\); got"),
             ({"item_vectors": np.zeros((6, 3))}, "item_vectors of a checkpoint are finite float32"),
             ({"item_vectors": np.full((6, 3), np.inf, np.float32)}, "item_vectors of a checkpoint are finite float32"),
+            (
+                {"item_item": ItemItem(np.array([6], np.int32), np.zeros((1, 1), np.float32))},
+                "of rows below 6; got row 6",
+            ),
             ({"item_counts": np.zeros(5, np.float32)}, r"item counts of 6 items have shape \(6,\); got \(5,\)"),
             ({"item_counts": np.full(6, np.nan, np.float32)}, "item_counts of a checkpoint are finite float32"),
             ({"item_counts": np.full(6, -1, np.float32)}, "item counts are numbers of people, >= 0; got -1"),

@@ -41,7 +41,7 @@ def counts_of(popular: list[int]) -> np.ndarray:
 
 
 def test_where_vectors_say_nothing_and_all_meet_what_is_popular_it_weighs_as_much_as_it_may() -> None:
-    blend = choose_blend(NOISE, counts_of([0, 1, 2]), PEOPLE, LOSS, a_split([[0, 1, 2], [0, 1, 2]]))
+    blend = choose_blend(NOISE, counts_of([0, 1, 2]), BlendSettings(0.0, PEOPLE), LOSS, a_split([[0, 1, 2], [0, 1, 2]]))
 
     assert blend.people == PEOPLE
     assert blend.weight >= 1.0
@@ -51,20 +51,20 @@ def test_where_people_follow_their_taste_against_what_is_popular_it_weighs_nothi
     taste = a_split([[0, 2, 4, 6], [1, 3, 5, 7]])
     against = counts_of(list(range(8, 20)))
 
-    assert choose_blend(EVENS, against, PEOPLE, LOSS, taste).weight == WEIGHTS[0] == 0.0
+    assert choose_blend(EVENS, against, BlendSettings(0.0, PEOPLE), LOSS, taste).weight == WEIGHTS[0] == 0.0
 
 
 def test_test_items_choose_nothing() -> None:
     split = a_split([[0, 1, 2], [0, 1, 2]])
     other = replace(split, test=Histories.of([[rows[0] + 3] for rows in split.valid]))
 
-    chosen = [choose_blend(NOISE, counts_of([0, 1, 2]), PEOPLE, LOSS, of) for of in (split, other)]
+    chosen = [choose_blend(NOISE, counts_of([0, 1, 2]), BlendSettings(0.0, PEOPLE), LOSS, of) for of in (split, other)]
 
     assert chosen[0] == chosen[1]
 
 
 def test_without_validation_items_the_weight_is_a_fixed_one() -> None:
-    blend = choose_blend(EVENS, counts_of([]), PEOPLE, LOSS, a_split([[], []]))
+    blend = choose_blend(EVENS, counts_of([]), BlendSettings(0.0, PEOPLE), LOSS, a_split([[], []]))
 
     assert blend == BlendSettings(WITHOUT_VALIDATION, PEOPLE)
 

@@ -51,13 +51,13 @@ def test_one_full_step_with_everybody_is_the_formula_of_the_paper_page() -> None
     Q = tower.init(1, scale=1.0)["id_embedding"]
     optimizer = curvature(tower, WEIGHTS, 60, CurvatureSettings(learning_rate=0.5))
     state = ServerState(0, {"id_embedding": Q}, optimizer.init({"id_embedding": Q}))
-    update = curvature_update(Q, list(split.train), WEIGHTS)
+    update = curvature_update(Q, list(split.train), WEIGHTS, activity_exponent=0.5)
     after = optimizer.apply(state, update)
 
     sums = {name: array.astype(np.float64) for name, array in update.sums.items()}
     values, V = np.linalg.eigh(sums["user_gram"])
     for item in range(40):
-        ridge = WEIGHTS.regularization * (sums["item_counts"][item] + WEIGHTS.alpha * 60)
+        ridge = WEIGHTS.regularization * (sums["item_counts"][item] + WEIGHTS.alpha * 60) * sums["activity"][0] / 60
         gradient = sums["item_gradient"][item] + WEIGHTS.alpha * sums["user_gram"] @ Q[item] + ridge * Q[item]
         share = sums["item_energy"][item] / np.trace(sums["user_gram"])
         expected = Q[item] - 0.5 * V @ ((V.T @ gradient) / ((share + WEIGHTS.alpha) * values + ridge))
@@ -90,6 +90,7 @@ def test_running_means_keep_their_share_of_the_rounds_before() -> None:
             "user_gram": np.ones((1, 1), np.float32),
             "item_energy": np.ones(2, np.float32),
             "item_counts": np.array(counts, np.float32),
+            "activity": np.full(1, 10.0, np.float32),
         }
         state = optimizer.apply(state, ClientUpdate(sums, loss=0.0, clients=10))
     np.testing.assert_allclose(state.statistics["item_counts"], [0.75 * 4 + 0.25 * 8, 0.25 * 4])
@@ -112,6 +113,7 @@ def zero_update(item_gradient: np.ndarray, counts: list[float]) -> ClientUpdate:
         "user_gram": np.zeros((dim, dim), np.float32),
         "item_energy": np.zeros(items, np.float32),
         "item_counts": np.array(counts, np.float32),
+        "activity": np.full(1, 10.0, np.float32),
     }
     return ClientUpdate(sums, loss=0.0, clients=10)
 
