@@ -44,6 +44,7 @@ _CURVATURE: Space = {
     "curvature.learning_rate": Range(0.3, 1.2),
     "curvature.decay_rounds": Range(2.0, 30.0, log=True),
     "curvature.momentum": Range(0.3, 0.95),
+    "curvature.activity_exponent": Range(0.0, 1.0),
 }
 _FEDAVG: Space = {
     "fedavg.local_epochs": Range(1, 8, whole=True),
@@ -72,13 +73,15 @@ def start_values(base: TrainingSettings, items: int, space: Space) -> dict[str, 
 def space_of(base: TrainingSettings, items: int, dims: Sequence[int] = ()) -> Space:
     """What may be tried of these settings, over that many items.
 
-    The two weights of the loss, and the steps of whichever algorithm and server optimizer the settings name. The
-    number of dimensions is tried only where `dims` names some: more are nearly always better, and cost bytes.
+    The two weights of the loss, how much popularity is discounted, and the steps of whichever algorithm and server
+    optimizer the settings name. The number of dimensions is tried only where `dims` names some: more are nearly always
+    better, and cost bytes.
     """
     alpha = base.fold_in(items).alpha
     weights: Space = {
         "alpha": Range(alpha / _FACTOR, min(100.0, alpha * _FACTOR), log=True),
         "regularization": Range(base.regularization / _FACTOR, min(100.0, base.regularization * _FACTOR), log=True),
+        "popularity_discount": Range(0.0, 0.5),
     }
     steps = _CURVATURE if base.algorithm == "curvature" else {**_FEDAVG, **_SERVERS[base.server.optimizer]}
     sizes: Space = {"dim": Range(min(dims), max(dims), among=tuple(dims))} if dims else {}

@@ -19,15 +19,16 @@ from hearth.search_space import Range, Space, Value
 
 _NAME = "hearth"
 _ABOUT = "about"
-_RANDOM_TRIALS = 8  # before the sampler models anything, and before any trial is pruned
-_WARM_UP = 3  # rounds before a trial can be pruned
+_RANDOM_TRIALS = 8  # before the sampler models anything
+_UNPRUNED_TRIALS = 8  # before any is pruned: pruned ones do not count for the median, which few trials leave too high
 
 
 @contextmanager
-def open_study(file: Path, about: Mapping[str, object]) -> Iterator[optuna.Study]:
+def open_study(file: Path, about: Mapping[str, object], warm_up: int) -> Iterator[optuna.Study]:
     """The study of a file, which is made where there is none. For whoever alone may write it.
 
     about: what the figures of the trials follow from besides their values; a study about anything else is refused.
+    warm_up: rounds that every trial is given; after them it is pruned where its best is below the median of others.
 
     Raises:
         StateMismatch: the file holds a study of other settings or data.
@@ -39,7 +40,7 @@ def open_study(file: Path, about: Mapping[str, object]) -> Iterator[optuna.Study
             storage=storage,
             study_name=_NAME,
             direction="maximize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=_RANDOM_TRIALS // 2, n_warmup_steps=_WARM_UP),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_UNPRUNED_TRIALS, n_warmup_steps=warm_up),
             load_if_exists=True,
         )
         here = json.loads(json.dumps(about))

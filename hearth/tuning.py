@@ -84,7 +84,7 @@ def tune(
     with _alone(folder):
         if fresh:
             (folder / STUDY).unlink(missing_ok=True)
-        with open_study(folder / STUDY, about) as study:
+        with open_study(folder / STUDY, about, warm_up=base.rounds // 4) as study:
             while len(judged(study)) < trials:
                 if judged(study) and timeout is not None and time.monotonic() - started >= timeout:
                     break
@@ -113,11 +113,15 @@ def _try(
     base: TrainingSettings,
     watch: Watch,
 ) -> None:
-    """Train with these values and tell the study how it went; where others did better by then, stop early."""
+    """Train with these values and tell the study how it went; where others did better by then, stop early.
+
+    What counts is what would be published: the state that validated best, with whatever is collected beside it.
+    """
     run = prepare(split, settings_of(base, values), features)
-    best = 0.0
+    state, best = run.start(), 0.0
     try:
-        for _, report in run.rounds(run.start()):
+        for after, report in run.rounds(state):
+            state = after
             best = max(best, report.validation or 0.0)
             trial.report(best, report.round_number)
             watch.round(trial.number, report)
@@ -131,7 +135,8 @@ def _try(
         trial.set_user_attr(_DIVERGED, value=True)
         study.tell(trial, state=TrialState.PRUNED)  # no figure, which the sampler takes for the worst
         return
-    study.tell(trial, best)
+    collected = run.item_item(state.chosen())
+    study.tell(trial, run.validation(state.chosen(), collected).ndcg if collected else best)
 
 
 def _come_to(study: optuna.Study, folder: Path, base: TrainingSettings) -> Tuned:
@@ -155,7 +160,9 @@ def _tried(trial: FrozenTrial) -> Tried:
 
 
 def _figure(trial: FrozenTrial) -> float | None:
-    """The best NDCG of its rounds; None where it diverged before there was one."""
+    """What it came to; of a pruned one the best of its rounds, None where it diverged before there was one."""
+    if trial.state is TrialState.COMPLETE:
+        return trial.value
     return max(trial.intermediate_values.values(), default=None)
 
 

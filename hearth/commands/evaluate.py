@@ -1,5 +1,6 @@
 """`hearth evaluate`: the quality of a published checkpoint on held-out items."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from hearth.commands.options import (
     SplitByOption,
     TrustOption,
 )
+from hearth.group_tables import group_tables
 from hearth.terminal import ERR, OUT, print_json, quality_table
 from hearth.trust import open_registry
 
@@ -31,6 +33,9 @@ def evaluate(
     split_by: SplitByOption = SplitByName.PERSON,
     repeats: RepeatsOption = RepeatsName.NEW,
     min_value: Annotated[float | None, typer.Option(help="As given to `hearth train`.")] = None,
+    groups: Annotated[
+        bool, typer.Option("--groups", help="By activity of people and popularity of items too: who is served badly?")
+    ] = False,
     trust: TrustOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,7 +46,7 @@ def evaluate(
     Example: `hearth evaluate --split ml-100k/ --registry models --json`
     """
     from hearth.sources import read_source
-    from training.checkpoint_quality import checkpoint_quality
+    from training.checkpoint_quality import checkpoint_groups, checkpoint_quality
     from training.split import digest
     from training.split_rule import SplitRule
 
@@ -55,8 +60,14 @@ def evaluate(
         ERR.print(
             "This is not the split that the checkpoint was trained on: it may have been trained on the test items."
         )
+    found = checkpoint_groups(loaded, source.split) if groups else None
     if as_json:
-        print_json({"checkpoint_id": loaded.manifest.checkpoint_id, **figures, "trained_on_this_split": same})
+        by_group = {"groups": asdict(found)} if found else {}
+        names = {"checkpoint_id": loaded.manifest.checkpoint_id, "trained_on_this_split": same}
+        print_json({**names, **figures, **by_group})
         return
     title = f"Checkpoint {loaded.manifest.checkpoint_id} on the test items of {figures['users']} people"
     OUT.print(quality_table(title, {"federated": figures}))
+    if found:
+        for shown in group_tables(found):
+            OUT.print(shown)

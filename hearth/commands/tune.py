@@ -5,8 +5,16 @@ from typing import Annotated
 
 import typer
 
-from hearth.commands.options import ItemsOption, JsonOption
-from hearth.commands.train import AlgorithmName
+from hearth.commands.options import (
+    ItemsOption,
+    JsonOption,
+    MinValueOption,
+    RepeatsName,
+    RepeatsOption,
+    SplitByName,
+    SplitByOption,
+)
+from hearth.commands.train import AlgorithmName, ServerOptimizerName
 from hearth.terminal import ERR, OUT, print_json, table
 
 
@@ -18,18 +26,27 @@ def tune(
     items: ItemsOption = None,
     trials: Annotated[int, typer.Option(min=1, help="How many, those of earlier sessions of the study included.")] = 30,
     timeout: Annotated[float | None, typer.Option(min=0, help="Seconds after which no further trial starts.")] = None,
-    algorithm: Annotated[AlgorithmName, typer.Option(help="How the server steps.")] = AlgorithmName.CURVATURE,
-    dim: Annotated[int, typer.Option(min=1, help="Numbers in an item vector.")] = 64,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Settings to start from, .toml or .json; options go first. Default: those of train."),
+    ] = None,
+    algorithm: Annotated[AlgorithmName | None, typer.Option(help="How the server steps. Default: curvature.")] = None,
+    server_optimizer: Annotated[ServerOptimizerName | None, typer.Option(help="Of fedavg. Default: fedavg.")] = None,
+    dim: Annotated[int | None, typer.Option(min=1, help="Numbers in an item vector. Default: 64.")] = None,
     try_dim: Annotated[
         list[int] | None, typer.Option(min=1, help="Try this many too; may be given again. Default: --dim alone.")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="The most rounds of a trial.")] = 40,
-    cohort: Annotated[int, typer.Option(min=1, help="Clients a round.")] = 600,
-    seed: Annotated[int, typer.Option(min=0, help="Of the trainings, and of what is tried.")] = 7,
-    patience: Annotated[int, typer.Option(min=0, help="Rounds without gain before a trial stops; 0: never.")] = 8,
+    rounds: Annotated[int | None, typer.Option(min=1, help="The most rounds of a trial. Default: 40.")] = None,
+    cohort: Annotated[int | None, typer.Option(min=1, help="Clients a round. Default: 600.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the trainings and of what is tried. Default: 7.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=0, help="Rounds without gain before a trial stops; 0: never. Default: 8.")
+    ] = None,
     valid_share: Annotated[float, typer.Option(help="Share of each person's items, in time, that validates.")] = 0.1,
     test_share: Annotated[float, typer.Option(help="Share kept apart for `hearth evaluate`, and not looked at.")] = 0.2,
-    min_value: Annotated[float | None, typer.Option(help="Leave out interactions with a lower value.")] = None,
+    split_by: SplitByOption = SplitByName.PERSON,
+    repeats: RepeatsOption = RepeatsName.NEW,
+    min_value: MinValueOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard the study that is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,12 +58,23 @@ def tune(
     Example: `hearth tune --interactions ml-100k/ --study studies/ml-100k --trials 30`
     """
     from hearth.sources import read_source
-    from training.settings import TrainingSettings
+    from hearth.training_config import training_settings
+    from training.split_rule import SplitRule
 
-    base = TrainingSettings(
-        algorithm=algorithm.value, dim=dim, rounds=rounds, cohort=cohort, seed=seed, patience=patience
+    base = training_settings(
+        config,
+        {
+            "algorithm": algorithm,
+            "server.optimizer": server_optimizer,
+            "dim": dim,
+            "rounds": rounds,
+            "cohort": cohort,
+            "seed": seed,
+            "patience": patience,
+        },
     )
-    source = read_source(interactions, items, valid=valid_share, test=test_share, min_value=min_value)
+    rule = SplitRule(split_by.value, repeats.value)
+    source = read_source(interactions, items, valid=valid_share, test=test_share, min_value=min_value, rule=rule)
     for note in source.notes:
         ERR.print(note)
 
