@@ -67,8 +67,9 @@ def test_new_groceries_are_found_three_times_as_often_as_by_category_popularity(
     folder = Path(os.environ["HEARTH_DATA"]) / "complete_journey"
     source = read_source(folder, valid=0, test=0, kinds={"manufacturer_id": "category", "title": "category"})
     pairs = [("category", "manufacturer_id"), ("title", "manufacturer_id"), ("title", "package_size")]
-    tower = TowerSettings(crosses=(*pairs, ("title", "brand")))
-    settings = TrainingSettings(dim=128, rounds=10, patience=0, tower=tower)
+    crosses = (*pairs, ("title", "brand"))
+    tower = TowerSettings(text_encoder=None, crosses=crosses, content_regularization=20.0)
+    settings = TrainingSettings(dim=256, rounds=10, patience=0, tower=tower)
     known = source.catalogue
     assert known is not None
     items = source.split.vocabulary.item_ids
