@@ -38,6 +38,7 @@ def test_these_are_the_commands() -> None:
         "demo",
         "data fetch ml-100k",
         "train",
+        "tune",
         "evaluate",
         "models list",
         "models show",
@@ -46,6 +47,13 @@ def test_these_are_the_commands() -> None:
         "keys show",
         "serve",
         "bench quality",
+        "bench cold-items",
+        "bench new-users",
+        "bench verticals",
+        "bench leave-one-out",
+        "bench tables",
+        "bench scale",
+        "bench simulation",
     }
 
 
@@ -68,7 +76,7 @@ def test_options_of_training_out_of_their_range_are_refused(option: str) -> None
     train = ALL["train",]
     given = ["--interactions", "x", "--registry", "y"]
     train.make_context("train", given).close()
-    with pytest.raises(typer.BadParameter, match="0 is not in the range|-1 is not in the range"):
+    with pytest.raises(typer.BadParameter, match=r"0 is not in the range|-1 is not in the range"):
         train.make_context("train", [*given, *option.split()])
 
 
