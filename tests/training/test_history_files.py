@@ -72,3 +72,22 @@ def test_a_folder_without_histories_and_one_that_was_cut_short_are_refused(tmp_p
     (tmp_path / "rows.i4").write_bytes(b"\0" * 8)
     with pytest.raises(BadInput, match=r"has 8 bytes .* tells of 3 rows"):
         open_histories(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="what a process holds of files stands in /proc")
+def test_pages_that_were_read_do_not_stay_in_memory(tmp_path: Path) -> None:
+    clients, length = 200, 80_000  # 64 MB
+    with write_histories(tmp_path) as writer:
+        for _ in range(clients):
+            writer.append(np.zeros(length, np.int32), np.array([length]))
+    histories = open_histories(tmp_path)
+    before = _megabytes_of_files()
+    read = sum(len(histories.read(np.array([client]))) for client in range(clients))
+    assert read == clients * length
+    assert _megabytes_of_files() < before + 16
+
+
+def _megabytes_of_files() -> float:
+    """What this process holds in memory of the files that it has mapped."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssFile:")) / 1e3
