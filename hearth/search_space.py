@@ -81,7 +81,7 @@ def space_of(base: TrainingSettings, items: int, dims: Sequence[int] = ()) -> Sp
     weights: Space = {
         "alpha": Range(alpha / _FACTOR, min(100.0, alpha * _FACTOR), log=True),
         "regularization": Range(base.regularization / _FACTOR, min(100.0, base.regularization * _FACTOR), log=True),
-        "popularity_discount": Range(0.0, 0.5),
+        "popularity_discount": Range(0.0, 0.2),
     }
     steps = _CURVATURE if base.algorithm == "curvature" else {**_FEDAVG, **_SERVERS[base.server.optimizer]}
     sizes: Space = {"dim": Range(min(dims), max(dims), among=tuple(dims))} if dims else {}

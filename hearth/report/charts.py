@@ -39,11 +39,12 @@ _STYLE: dict[Any, Any] = {  # matplotlib types the names of its settings one by 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A curve: one value a round, by round number."""
+    """A curve: one value a round, by round number; or dots, where what is between two values means nothing."""
 
     label: str
     rounds: Sequence[int]
     values: Sequence[float]
+    dots: bool = False
 
 
 def curves(
@@ -82,7 +83,7 @@ def curves(
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.margins(x=0.03)
         svg = _svg(name, title, _described(own, parent, unit, across), figure)
-    legend = [_key("own", own.label)]
+    legend = [_key("dots" if own.dots else "own", own.label)]
     if parent and parent.values:
         legend.append(_key("parent", parent.label))
     if marked in own.rounds:
@@ -116,8 +117,9 @@ def _axes() -> tuple[Figure, Axes]:
 
 
 def _dot(line: Line) -> dict[str, Any]:
-    """A curve of one point would not be seen."""
-    return {"marker": "o", "markersize": 4} if len(line.values) == 1 else {}
+    """A curve of one point would not be seen without a dot."""
+    joined_by = {"linestyle": "none"} if line.dots else {}
+    return {"marker": "o", "markersize": 4, **joined_by} if line.dots or len(line.values) == 1 else {}
 
 
 def _described(own: Line, parent: Line | None, unit: str, across: str) -> str:

@@ -23,12 +23,13 @@ code { font-size: .9em; }
 .card span { display: block; color: var(--muted); font-size: .85rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: .75rem; }
 .chart { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .8rem 1rem; }
-.chart svg { display: block; width: 100%; height: auto; margin-top: .4rem; }
+.chart svg { display: block; width: 100%; max-width: 46rem; height: auto; margin: .4rem auto 0; }
 figcaption { display: flex; flex-wrap: wrap; gap: .1rem 1rem; align-items: baseline; }
 .legend { color: var(--muted); font-size: .85rem; white-space: nowrap; }
 .key { display: inline-block; width: 1.3rem; height: 0; margin-right: .4rem; vertical-align: middle;
   border-top: 3px solid var(--own); }
 .key.parent { border-top: 3px dashed var(--parent); }
+.key.dots { width: .45rem; height: .45rem; border: 0; border-radius: 50%; background: var(--own); }
 .key.mark { width: .6rem; height: .6rem; border: 0; border-radius: 50%; background: var(--own); }
 .table + .table { margin-top: .75rem; }
 .table { overflow-x: auto; background: var(--card); border: 1px solid var(--line); border-radius: .6rem; }

@@ -43,7 +43,7 @@ def tuning_page(tuned: Tuned) -> bytes:
 def _curve(tuned: Tuned) -> Markup:
     there = [(trial.number, trial.ndcg) for trial in tuned.trials if trial.ndcg is not None]
     complete = [(x.number, x.ndcg) for x in tuned.trials if x.outcome == "complete" and x.ndcg is not None]
-    each = Line("each trial, pruned ones to where they were", [n for n, _ in there], [v for _, v in there])
+    each = Line("each trial, pruned ones to where they were", [n for n, _ in there], [v for _, v in there], dots=True)
     best = Line("best so far", [n for n, _ in complete], list(accumulate((v for _, v in complete), max)))
     title = "NDCG@20 on the validation items"
     return curves("trials", title, "NDCG@20", each, best, marked=tuned.best_trial, mark="best", across="trial")
