@@ -6,11 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from hearth.commands.bench_cold_items import cold_items
 from hearth.commands.bench_leave_one_out import leave_one_out
 from hearth.commands.bench_new_users import new_users
+from hearth.commands.bench_scale import scale
+from hearth.commands.bench_simulation import simulation
 from hearth.commands.bench_tables import tables
 from hearth.commands.bench_verticals import verticals
-from hearth.commands.bench_cold_items import cold_items
 from hearth.commands.options import (
     ItemsOption,
     JsonOption,
@@ -28,11 +30,13 @@ app = typer.Typer(
 )
 
 
+app.command("cold-items")(cold_items)
 app.command("new-users")(new_users)
+app.command("scale")(scale)
+app.command("simulation")(simulation)
 app.command("verticals")(verticals)
 app.command("leave-one-out")(leave_one_out)
 app.command("tables")(tables)
-app.command("cold-items")(cold_items)
 
 
 @app.callback()
