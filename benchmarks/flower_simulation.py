@@ -100,7 +100,10 @@ def simulate(folder: Path, rounds: int) -> dict[str, Any]:
         server_app,
         client_app,
         num_supernodes=clients,
-        backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}},
+        backend_config={
+            "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+            "init_args": {"include_dashboard": False, "_temp_dir": str(folder / "ray")},
+        },
     )
     return {"seconds": seconds}
 

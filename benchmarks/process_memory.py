@@ -1,5 +1,7 @@
 """The memory of a child process and of all that it starts, sampled while it runs."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -28,17 +30,25 @@ def run_watched(command: Sequence[str], environment: Mapping[str, str], limit: f
     """
     peak, started = 0.0, time.monotonic()
     with subprocess.Popen(  # noqa: S603 - the command is a benchmark's own
-        command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=dict(environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
-        while True:
-            try:
-                stdout, stderr = process.communicate(timeout=_PERIOD)
-                break
-            except subprocess.TimeoutExpired:
-                peak = max(peak, tree_megabytes(process.pid))
-                if time.monotonic() - started > limit:
-                    process.kill()
-                    raise
+        try:
+            while True:
+                try:
+                    stdout, stderr = process.communicate(timeout=_PERIOD)
+                    break
+                except subprocess.TimeoutExpired:
+                    peak = max(peak, tree_megabytes(process.pid))
+                    if time.monotonic() - started > limit:
+                        raise
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # and what it has started
+            raise
     if process.returncode:
         sys.stderr.write(stderr)
         raise subprocess.CalledProcessError(process.returncode, command, stdout, stderr)

@@ -27,9 +27,14 @@ def test_a_process_that_fails_is_told_of(capsys: pytest.CaptureFixture[str]) -> 
     assert "no such round" in capsys.readouterr().err
 
 
-def test_a_process_that_takes_too_long_is_ended() -> None:
+def test_a_process_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
+    number = tmp_path / "child"
+    child = f"import os, pathlib, time; pathlib.Path({str(number)!r}).write_text(str(os.getpid())); time.sleep(300)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     with pytest.raises(subprocess.TimeoutExpired):
-        run_watched([sys.executable, "-c", "import time; time.sleep(60)"], os.environ, limit=0.3)
+        run_watched([sys.executable, "-c", parent], os.environ, limit=5)
+    stat = Path(f"/proc/{number.read_text()}/stat")
+    assert not stat.exists() or " Z " in stat.read_text()  # gone, or waiting to be taken notice of
 
 
 def test_a_process_that_is_gone_has_no_memory() -> None:
