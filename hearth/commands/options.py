@@ -34,6 +34,10 @@ TrustOption: TypeAlias = Annotated[
     list[Path] | None,
     typer.Option("--trust", help="PEM file of a public key to trust; may be given again. Default: your own key."),
 ]
+ConfigOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings in .toml or .json, as `hearth tune` writes them; options go first."),
+]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
 ItemsOption: TypeAlias = Annotated[
     Path | None, typer.Option("--items", help="Catalogue: items.csv[.gz] with item_id,title,category.")

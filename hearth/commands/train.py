@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hearth.commands.options import (
+    ConfigOption,
     ItemsOption,
     JsonOption,
     RegistryOption,
@@ -51,9 +52,7 @@ def train(
         Path | None, typer.Option(help="interactions.csv[.gz], a folder with one, or a folder with train.txt[.gz].")
     ] = None,
     items: ItemsOption = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings in .toml or .json, as `hearth tune` writes them; options go first.")
-    ] = None,
+    config: ConfigOption = None,
     dim: Annotated[int | None, typer.Option(min=1, help="Numbers in an item vector. Default: 64.")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="The most rounds. Default: 40.")] = None,
     cohort: Annotated[int | None, typer.Option(min=1, help="Clients a round. Default: 600.")] = None,
@@ -136,7 +135,7 @@ def train(
     from hearth.training_session import train_to_checkpoint
     from training.run import prepare
 
-    run = prepare(source.split, settings, source.features())
+    run = prepare(source.split, settings, source.features(settings.tower))
     try:
         with round_display(settings.rounds, ERR) as show:
             outcome = train_to_checkpoint(

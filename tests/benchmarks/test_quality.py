@@ -11,7 +11,7 @@ import pytest
 from benchmarks.machine import peak_memory_megabytes
 from benchmarks.quality import measure_quality
 from feature_store.vocabulary import ItemVocabulary
-from hearth.commands.bench import show_quality
+from hearth.commands.bench_quality import show_quality
 from tests.benchmarks.tastes import two_tastes
 from tests.hearth.command import Command
 from tests.hearth.world import small_world
