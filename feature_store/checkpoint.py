@@ -7,6 +7,7 @@
     item_gram.safetensors        QᵀQ, float32 (dim, dim): folding in needs it beside Q
     item_counts.safetensors      how many people met each item, float32 (items,), estimated from the cohorts' sums
     item_item.safetensors        where there are item-item weights: their rows, int32 (m,), and B, float32 (m, m)
+    context.safetensors          where the query tower has context: a vector a value, named hour/12, float32 (dim,)
 
 Arrays are safetensors, never pickle: reading a checkpoint runs no code of its author.
 """
@@ -33,6 +34,7 @@ from feature_store.faults import faults_of
 from feature_store.fold_in import FoldInSettings, fold_in, fold_in_many
 from feature_store.item_item import ItemItem
 from feature_store.manifest import FORMAT_VERSION, CheckpointManifest, FileDigest, PrivacySpent, derive_checkpoint_id
+from feature_store.query_tower import QueryTower, named_vectors, tower_of
 from feature_store.regular_file import read_regular
 from feature_store.row_ranges import Catalogues, require_partition
 from feature_store.signing import Signature, SigningKey, TrustedKeys
@@ -64,6 +66,7 @@ class Checkpoint:
     item_gram: Float32Array
     item_counts: Float32Array
     item_item: ItemItem | None = None
+    query_tower: QueryTower | None = None
 
     def fold_in(self, rows: Int32Array, watermark: int = 0) -> UserEmbedding:
         """The user embedding of a history (distinct rows of this checkpoint's items)."""
@@ -85,6 +88,7 @@ class CheckpointDraft:
     catalogues: vertical -> the rows of its items; each row belongs to one.
     blend: how popularity enters for people of whom few items are known; by default it does not.
     item_item: weights beside the product of the two towers, where there are any.
+    query_tower: what the context of a request adds to a user embedding, where anything does.
     """
 
     vocabulary: ItemVocabulary
@@ -95,6 +99,7 @@ class CheckpointDraft:
     catalogues: Catalogues
     blend: BlendSettings = UNBLENDED
     item_item: ItemItem | None = None
+    query_tower: QueryTower | None = None
     parent_id: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     privacy: PrivacySpent | None = None
@@ -109,6 +114,11 @@ class CheckpointDraft:
         require_partition(self.catalogues, items)
         if self.item_item is not None:
             _require_known(self.item_item, items)
+        if self.query_tower is not None and self.query_tower.dim != self.item_vectors.shape[1]:
+            raise BadInput(
+                f"the vectors of a query tower are as long as those of the items; "
+                f"got {self.query_tower.dim} and {self.item_vectors.shape[1]} numbers"
+            )
         if (self.item_counts < 0).any():
             raise BadInput(f"item counts are numbers of people, >= 0; got {self.item_counts.min()}")
         for name in ("item_vectors", "item_counts"):
@@ -132,6 +142,8 @@ def write_checkpoint(folder: Path, draft: CheckpointDraft, key: SigningKey) -> C
     if draft.item_item is not None:
         pair = {"rows": draft.item_item.rows, "weights": np.ascontiguousarray(draft.item_item.weights)}
         contents["item_item.safetensors"] = save_safetensors(pair)
+    if draft.query_tower is not None:
+        contents["context.safetensors"] = save_safetensors(named_vectors(draft.query_tower))
     for name, content in contents.items():
         write_synced(folder / name, content)
         files[name] = FileDigest(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
@@ -199,6 +211,7 @@ def read_checkpoint(folder: Path, trusted: TrustedKeys) -> Checkpoint:
         require_partition(manifest.catalogues, len(vocabulary))
         arrays = {name: load_safetensors(contents[f"{name}.safetensors"])[name] for name in _ARRAYS}
         item_item = _item_item(contents.get("item_item.safetensors"), len(vocabulary))
+        query_tower = _query_tower(contents.get("context.safetensors"), manifest.dim)
     except (KeyError, ValueError, BadInput, SafetensorError) as error:
         raise CorruptCheckpoint(f"checkpoint {folder.name} does not hold what its format asks for: {error}") from error
     shapes = {
@@ -214,7 +227,13 @@ def read_checkpoint(folder: Path, trusted: TrustedKeys) -> Checkpoint:
             )
         array.flags.writeable = False
     return Checkpoint(
-        manifest, vocabulary, arrays["item_vectors"], arrays["item_gram"], arrays["item_counts"], item_item
+        manifest,
+        vocabulary,
+        arrays["item_vectors"],
+        arrays["item_gram"],
+        arrays["item_counts"],
+        item_item,
+        query_tower,
     )
 
 
@@ -228,6 +247,16 @@ def _item_item(content: bytes | None, items: int) -> ItemItem | None:
     for array in arrays.values():
         array.flags.writeable = False
     return item_item
+
+
+def _query_tower(content: bytes | None, dim: int) -> QueryTower | None:
+    """The query tower of that file; raises `BadInput` and others for what is none."""
+    if content is None:
+        return None
+    named = load_safetensors(content)
+    for array in named.values():
+        array.flags.writeable = False
+    return tower_of(dim, named)
 
 
 def _require_known(item_item: ItemItem, items: int) -> None:

@@ -13,6 +13,7 @@ from feature_store.manifest import CheckpointManifest
 from feature_store.registry import Registry
 from feature_store.row_ranges import Catalogues
 from feature_store.signing import SigningKey
+from training.context import TrainedContext
 from training.convergence import has_converged
 from training.evaluation import Quality
 from training.item_item import Collected
@@ -53,6 +54,7 @@ class Outcome:
     log: the records of all rounds, those of earlier sessions too, as far as they are there.
     converged: whether training stopped by itself, and not at its round limit.
     collected: the item-item weights, where they were asked for.
+    context: what context adds to user embeddings, where it was asked for.
     reported: what became of the report, where one was asked for.
     """
 
@@ -65,6 +67,7 @@ class Outcome:
     converged: bool
     collected: Collected | None = None
     reported: Reported | None = None
+    context: TrainedContext | None = None
 
     @property
     def seconds(self) -> float:
@@ -82,7 +85,9 @@ class Outcome:
             "converged": self.converged,
             "training_seconds": self.seconds,
             "uplink_bytes_per_client_and_round": uplink,
-            "uplink_bytes_per_client_once": self.collected.uplink_bytes_per_client if self.collected else 0,
+            "uplink_bytes_per_client_once": sum(
+                phase.uplink_bytes_per_client for phase in (self.collected, self.context) if phase
+            ),
             "valid": dict(self.manifest.metrics),
             **(self.reported.summary() if self.reported else {}),
         }
@@ -146,7 +151,8 @@ def train_to_checkpoint(
             show(told)
         chosen = state.chosen()
         collected = run.item_item(chosen)
-        manifest = registry.publish(run.draft(chosen, catalogues, collected), key)
+        context = run.context(chosen, catalogues)
+        manifest = registry.publish(run.draft(chosen, catalogues, collected, context), key)
         outcome = Outcome(
             manifest,
             chosen,
@@ -156,6 +162,7 @@ def train_to_checkpoint(
             tuple(log),
             converged=has_converged(state.validation, run.settings.patience),
             collected=collected,
+            context=context,
         )
         if report:
             outcome = replace(outcome, reported=report(outcome))

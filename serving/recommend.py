@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from feature_store.arrays import Float32Array
 from feature_store.blend import blended_query
+from feature_store.query_tower import Context
 from serving.candidates import NOTHING, Candidates, Source
 from serving.model import ServingModel
 from serving.profile import Profile, profile_of
@@ -32,7 +34,8 @@ class RankedList:
 
     items: best first, all different; fewer than k only where fewer are eligible.
     model_id: the checkpoint behind every item and score of it.
-    degraded: what was missing: "store-unavailable", "popularity-fallback", "vertical-unknown".
+    degraded: what was missing: "store-unavailable", "popularity-fallback", "vertical-unknown",
+        "context-unknown".
     unknown_items: different items of the session and of the exclusions that the checkpoint does not know.
     """
 
@@ -56,7 +59,11 @@ def recommend(request: RecommendationRequest, person: Person | None, model: Serv
         ),
         model_id=model.model_id,
         privacy_tier=request.privacy_tier,
-        degraded=profile.degraded if shelf else (*profile.degraded, "vertical-unknown"),
+        degraded=(
+            *profile.degraded,
+            *(() if shelf else ("vertical-unknown",)),
+            *(("context-unknown",) if _unknown_context(request, model) else ()),
+        ),
         unknown_items=_unknown_items(request, model),
     )
 
@@ -67,9 +74,26 @@ def _candidates(request: RecommendationRequest, profile: Profile, model: Serving
         excluded = np.union1d(excluded, model.checkpoint.vocabulary.known_rows(request.exclude_item_ids))
     if profile.vector is None:
         return shelf.most_popular(request.k, excluded)
-    query = blended_query(profile.vector, profile.known, model.checkpoint.manifest.blend)
+    query = blended_query(_in_context(profile.vector, request, model), profile.known, model.checkpoint.manifest.blend)
     source: Source = "blended" if query[-1] > 0 else "personal"
     return shelf.closest(query, request.k, excluded, source, _added(profile, model, np.float32(1) - query[-1]))
+
+
+def _in_context(vector: Float32Array, request: RecommendationRequest, model: ServingModel) -> Float32Array:
+    """The person's vector in the context of the request, the placement's vertical included; as it is without one."""
+    tower = model.checkpoint.query_tower
+    if not request.context or tower is None:
+        return vector
+    placed: Context = {"vertical": request.vertical} if request.vertical is not None else {}
+    return tower.query(vector, {**request.context, **placed})
+
+
+def _unknown_context(request: RecommendationRequest, model: ServingModel) -> bool:
+    """Whether the model makes nothing of a value that the request gives."""
+    if not request.context:
+        return False
+    tower = model.checkpoint.query_tower
+    return tower is None or bool(tower.unknown(request.context))
 
 
 def _added(profile: Profile, model: ServingModel, personal_share: np.float32) -> Added | None:

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from feature_store.arrays import Float32Array
 from feature_store.embedding import UserEmbedding
 from feature_store.met import MetItems
+from feature_store.query_tower import Context
 from serving.errors import Fault, RequestRefused
 
 PrivacyTier: TypeAlias = Literal["edge-cell", "ephemeral", "anonymous"]
@@ -22,6 +23,7 @@ class RecommendationRequest:
     checkpoint_id: the checkpoint that the vector belongs to; there if and only if the vector is.
     exclude_item_ids: items that must not come back.
     vertical: whose items alone may come; None takes all of the checkpoint's.
+    context: the hour, weekday and device class of who asks; None, and an empty one, leave the person's vector as it is.
 
     Raises:
         RequestRefused: the parts do not go together.
@@ -34,6 +36,7 @@ class RecommendationRequest:
     checkpoint_id: str | None = None
     exclude_item_ids: tuple[str, ...] = ()
     vertical: str | None = None
+    context: Context | None = None
 
     def __post_init__(self) -> None:
         faults = []

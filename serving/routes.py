@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from feature_store.errors import StoreUnavailable
+from feature_store.query_tower import Context, ContextFeature
 from serving.config import ServingConfig
 from serving.errors import Fault, RequestRefused, UnknownPlacement
 from serving.ingest import ingest, judge
@@ -25,6 +26,7 @@ from serving.problems import refused, respond, unready
 from serving.recommend import RankedList, recommend
 from serving.request import Person, RecommendationRequest
 from serving.schemas import (
+    ContextBody,
     EventOutcome,
     EventsBody,
     EventsReply,
@@ -162,7 +164,19 @@ def _request_of(body: RecommendBody, config: ServingConfig, vertical: str | None
         checkpoint_id=body.checkpoint_id,
         exclude_item_ids=tuple(body.exclude_item_ids),
         vertical=vertical,
+        context=None if body.context is None else _context_of(body.context),
     )
+
+
+def _context_of(sent: ContextBody) -> Context:
+    context: dict[ContextFeature, str] = {}
+    if sent.hour is not None:
+        context["hour"] = str(sent.hour)
+    if sent.weekday is not None:
+        context["weekday"] = str(sent.weekday)
+    if sent.device is not None:
+        context["device"] = sent.device
+    return context
 
 
 def _reply(ranked: RankedList, started: float) -> RecommendReply:

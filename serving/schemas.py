@@ -35,6 +35,14 @@ class SessionEvent(_Received):
     event: Id | None = Field(default=None, description="what it was; all kinds weigh the same")
 
 
+class ContextBody(_Received):
+    """When and on what the list will be seen. Leave out what is not known."""
+
+    hour: int | None = Field(default=None, ge=0, le=23, description="of the clock at the person's place")
+    weekday: int | None = Field(default=None, ge=0, le=6, description="at that place; 0 is Monday")
+    device: Id | None = Field(default=None, description="its class, by the name that training has for it")
+
+
 class RecommendBody(_Received):
     """Who asks, and for what. At most one of: a user id (with or without session events), session events, a vector."""
 
@@ -59,6 +67,9 @@ class RecommendBody(_Received):
         fail_fast=True,
         description="items that must not come back",
     )
+    context: ContextBody | None = Field(
+        default=None, description="shifts what is personal, where the model has learnt how; not stored"
+    )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "anna", "k": 5}]})
 
@@ -76,7 +87,7 @@ class RecommendMeta(BaseModel):
     """How the reply came about."""
 
     degraded: list[str] = Field(
-        description="what was missing: store-unavailable, popularity-fallback, vertical-unknown"
+        description="what was missing: store-unavailable, popularity-fallback, vertical-unknown, context-unknown"
     )
     unknown_items: int = Field(description="items of the session and the exclusions that the model does not know")
     took_ms: float

@@ -46,6 +46,9 @@ class Interactions:
     timestamps: seconds since 1970, float64, shape (interactions,); NaN where there is none.
     values: stars, seconds, pieces: float32, shape (interactions,); NaN where there is none.
     left_out: the lines that are not among them.
+    device_names: the classes of devices, as they appear.
+    devices: rows of device_names, int32, shape (interactions,), -1 where there is none; None where the file has no
+        such column.
     """
 
     vocabulary: ItemVocabulary
@@ -57,6 +60,8 @@ class Interactions:
     timestamps: Float64Array
     values: Float32Array
     left_out: LeftOut = field(default_factory=LeftOut)
+    device_names: tuple[str, ...] = ()
+    devices: Int32Array | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -71,8 +76,8 @@ def read_interactions(
 ) -> Interactions:
     """The interactions of a CSV file (plain or gzip-compressed).
 
-    The columns user_id, item_id and event are required. timestamp and value may be missing or empty. Other columns
-    are allowed, and nothing is made of them yet.
+    The columns user_id, item_id and event are required. timestamp, value and device may be missing or empty. Other
+    columns are allowed, and nothing is made of them yet.
 
     vocabulary: items that have a row before any other, such as the catalogue's, whether or not anybody met them.
     events: leave out the lines of any other event.
@@ -91,12 +96,15 @@ def read_interactions(
     low_values = 0
     user_column, item_column, event_column = array("i"), array("i"), array("i")
     time_column, value_column = array("d"), array("f")
+    devices: dict[str, int] = {}
+    device_column = array("i")
     if min_value is not None and not math.isfinite(min_value):
         raise BadInput(f"the least value to keep is a finite number; got {min_value}")
     with open_table(path, required=["user_id", "item_id", "event"]) as table:
         if min_value is not None:
             table.position("value")
-        for user_id, item_id, event, timestamp, value in _parsed(table):
+        has_devices = "device" in table.columns
+        for user_id, item_id, event, timestamp, value, device in _parsed(table):
             if wanted is not None and event not in wanted:
                 other_events[event] += 1
                 continue
@@ -109,6 +117,7 @@ def read_interactions(
             event_column.append(name)
             time_column.append(timestamp)
             value_column.append(value)
+            device_column.append(devices.setdefault(device, len(devices)) if device else -1)
     if wanted is not None and not wanted <= names.keys():
         found = ", ".join([*names, *other_events]) or "none"
         raise BadInput(f"{path} holds no event {min(wanted - names.keys())!r}; its events are: {found}")
@@ -122,14 +131,16 @@ def read_interactions(
         timestamps=np.frombuffer(time_column, dtype=np.float64),
         values=np.frombuffer(value_column, dtype=np.float32),
         left_out=LeftOut(dict(other_events), low_values),
+        device_names=tuple(devices),
+        devices=np.frombuffer(device_column, dtype=np.int32) if has_devices else None,
     )
 
 
-def _parsed(table: Table) -> Iterator[tuple[str, str, str, float, float]]:
-    """User id, item id, event, timestamp and value of each line, checked."""
+def _parsed(table: Table) -> Iterator[tuple[str, str, str, float, float, str]]:
+    """User id, item id, event, timestamp, value and device of each line, checked; no device is the empty text."""
     user_at, item_at, event_at = (table.position(name) for name in ("user_id", "item_id", "event"))
-    time_at, value_at = (
-        table.columns.index(name) if name in table.columns else None for name in ("timestamp", "value")
+    time_at, value_at, device_at = (
+        table.columns.index(name) if name in table.columns else None for name in ("timestamp", "value", "device")
     )
     for line, fields in table.rows:
         user_id, item_id, event = fields[user_at], fields[item_at], fields[event_at]
@@ -147,7 +158,10 @@ def _parsed(table: Table) -> Iterator[tuple[str, str, str, float, float]]:
             if not abs(value) <= _LARGEST_VALUE:
                 reason = f"value is a finite number, or empty; got {shown(fields[value_at])}"
                 raise MalformedLine(table.path, line, reason)
-        yield user_id, item_id, event, timestamp, value
+        device = "" if device_at is None else fields[device_at]
+        if len(device) > LONGEST_ID:
+            raise MalformedLine(table.path, line, f"device has at most {LONGEST_ID} characters; got {len(device)}")
+        yield user_id, item_id, event, timestamp, value, device
 
 
 def _number(text: str) -> float:

@@ -6,6 +6,7 @@ from feature_store.blend import BlendSettings
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.fold_in import FoldInSettings
 from feature_store.item_item import ItemItem
+from feature_store.query_tower import QueryTower
 from feature_store.row_ranges import Catalogues
 from feature_store.vocabulary import ItemVocabulary
 from training.client_update import ITEM_COUNTS
@@ -21,6 +22,7 @@ def checkpoint_draft(
     *,
     blend: BlendSettings,
     item_item: ItemItem | None,
+    query_tower: QueryTower | None,
     catalogues: Catalogues,
     metrics: Mapping[str, float],
     settings: Mapping[str, str | int | float | bool],
@@ -38,6 +40,7 @@ def checkpoint_draft(
         round_number=state.round_number,
         blend=blend,
         item_item=item_item,
+        query_tower=query_tower,
         catalogues=catalogues,
         metrics=metrics,
         training=settings,

@@ -14,6 +14,8 @@ from feature_store.row_ranges import Catalogues
 from training.blend_choice import choose_blend
 from training.client_update import ITEM_COUNTS
 from training.cohort import population
+from training.context import TrainedContext, train_context
+from training.context_rows import context_rows
 from training.device import AUTO, DeviceSettings, place
 from training.evaluation import Quality, Scorer, evaluate, fold_in_scorer
 from training.item_features import ItemFeatures
@@ -86,6 +88,31 @@ class TrainingRun:
         counts = state.statistics[ITEM_COUNTS]
         return collect_item_item(self.split.train, counts, self.settings.cohort, self.settings.seed, settings)
 
+    def context(self, state: ServerState, catalogues: Catalogues) -> TrainedContext | None:
+        """What context adds to a user embedding beside that state; None where no context is asked for.
+
+        catalogues: vertical -> rows of its items; the vertical of a meeting is that of its item.
+
+        Raises:
+            BadInput: hours, weekdays or devices are asked for, and the split does not tell when its items were met.
+        """
+        settings = self.settings.context
+        if not settings.features:
+            return None
+        train, met = self.split.train, self.split.meetings
+        rows = context_rows(settings, train.rows, met.train if met else None, catalogues)
+        return train_context(
+            self.item_vectors(state),
+            state.statistics[ITEM_COUNTS],
+            train,
+            rows,
+            settings.values(tuple(catalogues)),
+            self.fold_in,
+            self.settings.cohort,
+            self.settings.seed,
+            settings,
+        )
+
     def scorer(self, state: ServerState, collected: Collected | None = None) -> Scorer:
         """How that state scores the items for people whose train items are known."""
         discount = discounts(state.statistics[ITEM_COUNTS], self._blend(0.0))
@@ -113,11 +140,18 @@ class TrainingRun:
         precision = {"mixed_precision": True} if self.device.mixed_precision else {}
         return {**_flat(settings), **data, **precision, "alpha": self.fold_in.alpha}
 
-    def draft(self, state: ServerState, catalogues: Catalogues, collected: Collected | None = None) -> CheckpointDraft:
+    def draft(
+        self,
+        state: ServerState,
+        catalogues: Catalogues,
+        collected: Collected | None = None,
+        context: TrainedContext | None = None,
+    ) -> CheckpointDraft:
         """The checkpoint of that state, with its validation figures and the blend that was best on them.
 
         catalogues: vertical -> rows of its items.
         collected: what `item_item` has given for the state.
+        context: what `context` has given for it. The figures and the blend are those of requests without a context.
         """
         metrics = self.validation(state, collected).figures() if self.split.valid.rows.size else {}
         settings = {name: value for name, value in self.identity().items() if value is not None}
@@ -135,6 +169,7 @@ class TrainingRun:
                 item_item=collected.item_item if collected else None,
             ),
             item_item=collected.item_item if collected else None,
+            query_tower=context.query_tower if context else None,
             catalogues=catalogues,
             metrics=metrics,
             settings=settings,

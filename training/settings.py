@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from feature_store.fold_in import FoldInSettings
+from training.context_settings import ContextSettings
 from training.item_item_settings import ItemItemSettings
 from training.losses.names import LossName
 from training.server_settings import AggregationSettings, FedAvgServer, ServerSettings
@@ -64,6 +65,7 @@ class AlgorithmSettings(BaseModel):
     )
     tower: TowerSettings = TowerSettings()
     item_item: ItemItemSettings = ItemItemSettings()
+    context: ContextSettings = ContextSettings()
     curvature: CurvatureSettings = CurvatureSettings()
     fedavg: FedAvgSettings = FedAvgSettings()
     server: ServerSettings = FedAvgServer()

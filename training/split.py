@@ -9,6 +9,7 @@ import numpy as np
 from feature_store.arrays import Int64Array
 from feature_store.errors import BadInput
 from feature_store.vocabulary import ItemVocabulary
+from training.context_meetings import Meetings, SplitMeetings
 from training.histories import Histories
 from training.interactions import Interactions
 from training.split_log import MeetingLog
@@ -46,6 +47,7 @@ class Split:
     out_of_reach: what such a split left out.
     final: of such a split, the one by which to judge what valid has chosen: what came before the test is all train, as
         it is where a model is made anew each day. Without one, train stays as it is.
+    meetings: when and on what each item of each part was met first in it, where interactions were split.
     """
 
     vocabulary: ItemVocabulary
@@ -58,6 +60,7 @@ class Split:
     log: MeetingLog | None = None
     out_of_reach: OutOfReach = OutOfReach()
     final: "Split | None" = None
+    meetings: SplitMeetings | None = None
 
     def __post_init__(self) -> None:
         for name, part in (("train", self.train), ("valid", self.valid), ("test", self.test)):
@@ -98,8 +101,8 @@ def split_by_time(interactions: Interactions, valid: float = 0.1, test: float = 
     """
     if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
         raise BadInput(f"the shares of valid and test are at least 0 and together below 1; got {valid} and {test}")
-    met, repeats = _first_met(interactions)
-    return _cut(interactions, met, repeats, valid=_share(valid, met.lengths), test=_share(test, met.lengths))
+    met, lines = _first_met(interactions)
+    return _cut(interactions, met, lines, valid=_share(valid, met.lengths), test=_share(test, met.lengths))
 
 
 def leave_one_out(interactions: Interactions) -> Split:
@@ -108,9 +111,9 @@ def leave_one_out(interactions: Interactions) -> Split:
     For comparisons with papers that rank the last item among 99 others. People with fewer than 3 distinct items are
     only trained on. Repeats, equal times and errors are those of `split_by_time`.
     """
-    met, repeats = _first_met(interactions)
+    met, lines = _first_met(interactions)
     one = (met.lengths >= 3).astype(np.int64)
-    return _cut(interactions, met, repeats, valid=one, test=one)
+    return _cut(interactions, met, lines, valid=one, test=one)
 
 
 def digest(split: Split) -> str:
@@ -128,15 +131,15 @@ def digest(split: Split) -> str:
     return total.hexdigest()
 
 
-def _first_met(interactions: Interactions) -> tuple[Histories, int]:
-    """The distinct items of each person by the time they were first met, and how many repeats that leaves out."""
+def _first_met(interactions: Interactions) -> tuple[Histories, Int64Array]:
+    """The distinct items of each person by the time they were first met, and the line of each of those meetings."""
     require_timestamps(interactions)
     by_time = np.lexsort((interactions.timestamps, interactions.users))  # stable: equal times stay in file order
     users, items = interactions.users[by_time], interactions.items[by_time]
     pairs = users.astype(np.int64) * len(interactions.vocabulary) + items
     first = np.sort(np.unique(pairs, return_index=True)[1])
     lengths = np.bincount(users[first], minlength=len(interactions.user_ids))
-    return Histories(items[first], _offsets(lengths)), len(interactions) - len(first)
+    return Histories(items[first], _offsets(lengths)), by_time[first]
 
 
 def require_timestamps(interactions: Interactions) -> None:
@@ -155,20 +158,24 @@ def _share(share: float, lengths: Int64Array) -> Int64Array:
     return sizes
 
 
-def _cut(interactions: Interactions, met: Histories, repeats: int, *, valid: Int64Array, test: Int64Array) -> Split:
+def _cut(
+    interactions: Interactions, met: Histories, lines: Int64Array, *, valid: Int64Array, test: Int64Array
+) -> Split:
     """Cut each person's items, first to last, into train, as many as `valid` says, and as many as `test` says."""
     lengths = met.lengths
     position = np.arange(len(met.rows)) - np.repeat(met.offsets[:-1], lengths)  # of an item in its person's history
     from_valid = np.repeat(lengths - valid - test, lengths)
     from_test = np.repeat(lengths - test, lengths)
     in_train, in_test = position < from_valid, position >= from_test
+    in_valid = ~in_train & ~in_test
     return Split(
         vocabulary=interactions.vocabulary,
         user_ids=interactions.user_ids,
         train=Histories(met.rows[in_train], _offsets(lengths - valid - test)),
-        valid=Histories(met.rows[~in_train & ~in_test], _offsets(valid)),
+        valid=Histories(met.rows[in_valid], _offsets(valid)),
         test=Histories(met.rows[in_test], _offsets(test)),
-        repeats=repeats,
+        repeats=len(interactions) - len(lines),
+        meetings=SplitMeetings(*(Meetings.of(interactions, lines[part]) for part in (in_train, in_valid, in_test))),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from feature_store.arrays import BoolArray, Int64Array
 from feature_store.errors import BadInput
+from training.context_meetings import Meetings, SplitMeetings
 from training.histories import Histories
 from training.interactions import Interactions
 from training.split import OutOfReach, Split, require_timestamps
@@ -78,17 +79,23 @@ def split_by_date(interactions: Interactions, cuts: Cuts, repeats: Repeats = "ne
     counted = _first_of(pairs if repeats == "new" else pairs * 3 + part)
     asked = counted & ~in_train
 
-    def histories(chosen: BoolArray) -> Histories:
+    def histories(chosen: BoolArray) -> tuple[Histories, Meetings]:
         of_person = np.argsort(users[chosen], kind="stable")
         lengths = np.bincount(users[chosen], minlength=people)
-        return Histories(items[chosen][of_person], np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        lines = by_time[chosen][of_person]
+        return Histories(items[chosen][of_person], offsets), Meetings.of(interactions, lines)
 
+    train, valid, test = (
+        histories(part_of)
+        for part_of in (counted & in_train, asked & reachable & (part == 1), asked & reachable & (part == 2))
+    )
     return Split(
         vocabulary=interactions.vocabulary,
         user_ids=interactions.user_ids,
-        train=histories(counted & in_train),
-        valid=histories(asked & reachable & (part == 1)),
-        test=histories(asked & reachable & (part == 2)),
+        train=train[0],
+        valid=valid[0],
+        test=test[0],
         repeats=int((~counted).sum()),
         ranks_met=repeats == "repeat",
         log=MeetingLog(users[in_train], items[in_train], cuts.valid_from - times[in_train]),
@@ -99,6 +106,7 @@ def split_by_date(interactions: Interactions, cuts: Cuts, repeats: Repeats = "ne
             asked=int(asked.sum()),
         ),
         final=_at(interactions, cuts.test_from, repeats) if cuts.valid_from < cuts.test_from else None,
+        meetings=SplitMeetings(train[1], valid[1], test[1]),
     )
 
 

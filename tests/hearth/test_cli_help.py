@@ -48,6 +48,7 @@ def test_these_are_the_commands() -> None:
         "serve",
         "bench quality",
         "bench cold-items",
+        "bench context",
         "bench new-users",
         "bench verticals",
         "bench leave-one-out",
