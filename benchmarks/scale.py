@@ -56,9 +56,11 @@ def measure_scale(
 
 def scale_figures(measured: Sequence[dict[str, Any]], items: int, dim: int, share: float) -> dict[str, Any]:
     """The figures of `measure_population` for several populations, and how the cost grows from one to the next."""
-    seconds = [population["client_seconds"] for population in measured]
-    clients = [population["cohort"] for population in measured]
-    slope = float(np.polyfit(np.log(clients), np.log(seconds), 1)[0])
+    clients = np.log([population["cohort"] for population in measured])
+
+    def slope(name: str) -> float:
+        return float(np.polyfit(clients, np.log([population[name] for population in measured]), 1)[0])
+
     return {
         "benchmark": "scale",
         **provenance(),
@@ -66,8 +68,9 @@ def scale_figures(measured: Sequence[dict[str, Any]], items: int, dim: int, shar
         "timing": "the better of two rounds, the first of them on a new model",
         "populations": list(measured),
         "growth": {
-            "exponent": slope,
-            "meaning": "client_seconds grow with clients to the power of this; 1 is linear, below 1 a fixed part shows",
+            "exponent": slope("client_seconds"),
+            "cpu_exponent": slope("client_cpu_seconds"),
+            "meaning": "seconds grow with clients to the power of this; 1 is linear, below 1 a fixed part shows",
         },
     }
 
@@ -77,8 +80,10 @@ def measure_population(folder: Path, people: int, items: int, dim: int, share: f
 
     Returns:
         write_seconds: of making up the population and putting it on disk; the rest is training.
-        client_seconds: the better round's client updates, reading included.
-        server_seconds: that round's broadcast and server step.
+        client_seconds: the client updates of a round, reading included; the better of the two rounds, as all that
+            follow.
+        client_cpu_seconds: what all cores together worked on them; it says most on a machine that is busy.
+        server_seconds: broadcast and server step.
         peak_memory_mb: of this process, from its start on.
     """
     started = time.perf_counter()
@@ -95,12 +100,14 @@ def measure_population(folder: Path, people: int, items: int, dim: int, share: f
         members = sample_cohort(np.arange(people), max(1, round(share * people)), _SEED, number)
         before = time.perf_counter()
         vectors = algorithm.broadcast(state)
-        sent = time.perf_counter()
+        sent, worked = time.perf_counter(), time.process_time()
         update = algorithm.client_update(vectors, Chosen(histories, members))
-        answered = time.perf_counter()
+        answered, worked = time.perf_counter(), time.process_time() - worked
         state = algorithm.server.apply(state, update)
-        rounds.append((answered - sent, sent - before + time.perf_counter() - answered))
-    clients_took, server_took = min(rounds)
+        rounds.append((worked, answered - sent, sent - before + time.perf_counter() - answered))
+    cpu_took = min(cpu for cpu, _, _ in rounds)
+    clients_took = min(seconds for _, seconds, _ in rounds)
+    server_took = min(seconds for _, _, seconds in rounds)
     return {
         "people": people,
         "cohort": len(members),
@@ -108,6 +115,7 @@ def measure_population(folder: Path, people: int, items: int, dim: int, share: f
         "bytes_on_disk": sum(file.stat().st_size for file in folder.iterdir()),
         "write_seconds": write_seconds,
         "client_seconds": clients_took,
+        "client_cpu_seconds": cpu_took,
         "server_seconds": server_took,
         "clients_per_second": len(members) / clients_took,
         "peak_memory_mb": peak_memory_megabytes(),

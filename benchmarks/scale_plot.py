@@ -15,14 +15,15 @@ def draw_scale(figures: dict[str, Any], path: Path) -> None:
     populations = figures["populations"]
     people = [population["people"] for population in populations]
     seconds = [population["client_seconds"] for population in populations]
+    worked = [population["client_cpu_seconds"] for population in populations]
     whole = [population["client_seconds"] + population["server_seconds"] for population in populations]
     with rc_context({"svg.hashsalt": "hearth", "font.size": 9}):
         figure = Figure(figsize=(8, 3.4), layout="constrained")
         left, right = figure.subplots(1, 2)
         left.loglog(people, whole, "s-", color="tab:gray", label="round, server included")
         left.loglog(people, seconds, "o-", color="tab:blue", label="clients")
-        linear = [seconds[-1] * count / people[-1] for count in people]
-        left.loglog(people, linear, ":", color="black", label="linear, through the last point")
+        left.loglog(people, worked, "o--", color="tab:orange", label="clients, seconds of all cores")
+        left.loglog(people, [worked[-1] * n / people[-1] for n in people], ":", color="black", label="linear")
         left.set(xlabel="people", ylabel="seconds a round")
         left.legend(frameon=False)
         right.loglog(people, [population["peak_memory_mb"] for population in populations], "o-", color="tab:blue")

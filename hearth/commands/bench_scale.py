@@ -48,6 +48,7 @@ def show_scale(figures: dict[str, Any]) -> None:
             f"{population['cohort']:,}",
             f"{population['interactions']:,}",
             f"{population['client_seconds']:.1f}",
+            f"{population['client_cpu_seconds']:.1f}",
             f"{population['server_seconds']:.1f}",
             f"{population['clients_per_second']:,.0f}",
             f"{population['peak_memory_mb']:,.0f}",
@@ -55,7 +56,11 @@ def show_scale(figures: dict[str, Any]) -> None:
         for population in figures["populations"]
     )
     data = figures["data"]
-    columns = ("people", "in a round", "interactions", "clients s", "server s", "clients/s", "peak MB")
+    columns = ("people", "in a round", "interactions", "clients s", "of all cores", "server s", "clients/s", "peak MB")
     OUT.print(table(f"A round over {data['items']:,} items at dim {data['dim']}", columns, rows))
-    OUT.print(f"seconds of the clients grow with their number to the power of {figures['growth']['exponent']:.2f}")
+    growth = figures["growth"]
+    OUT.print(
+        f"seconds of the clients grow with their number to the power of {growth['exponent']:.2f}, "
+        f"of all cores {growth['cpu_exponent']:.2f}"
+    )
     OUT.print(f"{figures['processor']}, {figures['cores']} cores, {figures['date']}: {figures['command']}")
