@@ -19,7 +19,7 @@ SPLIT = checkerboard(people=30, items=140, met=20)
 
 
 def parts(name: str, loss: LossName = "quadratic") -> tuple[RecommenderAlgorithm, np.ndarray, AlgorithmSettings]:
-    fedavg = {"loss": loss, "negatives": 40}
+    fedavg = {"loss": loss, "negatives": 100}
     settings = AlgorithmSettings.model_validate({"algorithm": name, "dim": 8, "fedavg": fedavg})
     tower = ItemTower(ItemFeatures.of_categories([()] * 140), 8)
     return make_algorithm(tower, 1, settings), tower.init(1, scale=1.0)["id_embedding"], settings
@@ -39,9 +39,9 @@ def test_an_honest_training_leaves_the_canary_at_chance(name: str, loss: LossNam
 def test_honest_draws_leave_the_canary_at_chance_and_draws_that_spare_the_test_items_do_not() -> None:
     """Which negatives were drawn is chance, so that the canary is near it only on average over people."""
     algorithm, vectors, settings = parts("fedavg", "sampled_logistic")
-    assert canary(algorithm, vectors, settings.fold_in(140), SPLIT, rounds=8).is_honest
+    assert canary(algorithm, vectors, settings.fold_in(140), SPLIT, rounds=3).is_honest
     peeking = algorithm._replace(client_update=sparing_test_items(algorithm))
-    assert canary(peeking, vectors, settings.fold_in(140), SPLIT, rounds=8).hr_10 > 0.9
+    assert canary(peeking, vectors, settings.fold_in(140), SPLIT, rounds=3).hr_10 > 0.9
 
 
 def test_the_canary_does_not_take_a_high_score_for_a_spared_one() -> None:

@@ -23,7 +23,7 @@ met_of_three = arrays(np.float32, (3, 6), elements=st.sampled_from([0.0, 1.0]))
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(scores=scores_of_three, met=met_of_three)
 def test_the_slope_is_the_derivative_of_the_value(loss: ScoreLoss, scores: np.ndarray, met: np.ndarray) -> None:
     variable = tf.Variable(scores)
@@ -33,7 +33,7 @@ def test_the_slope_is_the_derivative_of_the_value(loss: ScoreLoss, scores: np.nd
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(scores=scores_of_three, met=met_of_three, along=scores_of_three)
 def test_the_bend_is_the_derivative_of_the_slope(
     loss: ScoreLoss, scores: np.ndarray, met: np.ndarray, along: np.ndarray
