@@ -115,7 +115,8 @@ def _try(
 ) -> None:
     """Train with these values and tell the study how it went; where others did better by then, stop early.
 
-    What counts is what would be published: the state that validated best, with whatever is collected beside it.
+    What counts is what would be published, with whatever is collected beside the state that validated best. It can
+    differ a little from the best of the rounds: item counts, which scores may be discounted by, are the last ones.
     """
     run = prepare(split, settings_of(base, values), features)
     state, best = run.start(), 0.0
@@ -135,8 +136,8 @@ def _try(
         trial.set_user_attr(_DIVERGED, value=True)
         study.tell(trial, state=TrialState.PRUNED)  # no figure, which the sampler takes for the worst
         return
-    collected = run.item_item(state.chosen())
-    study.tell(trial, run.validation(state.chosen(), collected).ndcg if collected else best)
+    chosen = state.chosen()
+    study.tell(trial, run.validation(chosen, run.item_item(chosen)).ndcg)
 
 
 def _come_to(study: optuna.Study, folder: Path, base: TrainingSettings) -> Tuned:

@@ -34,8 +34,12 @@ def tuned_in(folder: Path, split: Split = SPLIT, base: TrainingSettings = BASE, 
 
 
 def best_validation(settings: TrainingSettings) -> float:
+    """Of what training with these settings would publish."""
     run = prepare(SPLIT, settings, FEATURES)
-    return max(report.validation or 0.0 for _, report in run.rounds(run.start()))
+    state = run.start()
+    for after, _ in run.rounds(state):
+        state = after
+    return run.validation(state.chosen()).ndcg
 
 
 @pytest.fixture(scope="module")
