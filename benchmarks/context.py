@@ -64,7 +64,7 @@ def requests_of(part: Histories, meetings: Meetings, settings: ContextSettings, 
     return Requests(
         pairs[chosen, 0].astype(np.int64),
         pairs[chosen, 1:].astype(np.int32),
-        Histories.of(wanted[request] for request in chosen),
+        Histories.of(wanted[int(request)] for request in chosen),
     )
 
 

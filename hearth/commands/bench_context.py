@@ -43,7 +43,7 @@ def context(
         cohort=max(1, min(600, len(population(source.split.train)) // 10)),
         patience=0,
         context=ContextSettings(
-            features=("hour", "weekday", *(("device",) if devices else ())),  # type: ignore[arg-type]  # text is widened
+            features=("hour", "weekday", *(("device",) if devices else ())),
             devices=tuple(devices or ()),
             utc_offset_hours=utc_offset,
         ),
