@@ -51,8 +51,6 @@ def open_study(file: Path, about: Mapping[str, object], warm_up: int) -> Iterato
             different = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
             sides = "; ".join(f"{name} {there.get(name)!r} there and {here.get(name)!r} here" for name in different)
             raise StateMismatch(f"{file} is a study of something else: {sides}. --fresh discards it")
-        for trial in study.get_trials(states=(TrialState.RUNNING,)):  # whoever ran it was killed
-            study.tell(trial.number, state=TrialState.FAIL)
         yield study
     finally:
         storage.remove_session()
@@ -60,7 +58,7 @@ def open_study(file: Path, about: Mapping[str, object], warm_up: int) -> Iterato
 
 
 def judged(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that came to a figure: to the end, or to where they were pruned."""
+    """The trials that came to an end, or to where they were pruned; not one whose process was killed."""
     return study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 

@@ -16,6 +16,8 @@ def element(name: str, *children: str, **attributes: str) -> Markup:
     '<td class="figure">a &lt; b &amp; c</td>'
     >>> element("p", "see ", element("b", "here"))
     '<p>see <b>here</b></p>'
+    >>> element("i", title='" onclick="')
+    '<i title="&quot; onclick=&quot;"></i>'
     """
     named = ((key.removesuffix("_").replace("_", "-"), value) for key, value in attributes.items())
     written = "".join(f' {key}="{html.escape(value)}"' for key, value in named)
