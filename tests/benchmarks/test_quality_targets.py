@@ -1,6 +1,7 @@
 """The quality that Hearth promises, on real data: full ranking, test part, mean of three seeds."""
 
 import os
+import tomllib
 from pathlib import Path
 from statistics import mean
 from typing import Literal, NamedTuple
@@ -48,7 +49,7 @@ class Target(NamedTuple):
     [
         Target("split_ml1m", cohort=600, dim=64, recall=0.272, ndcg=0.368, ndcg_after_20=0.350),
         Target("split_ml1m", cohort=600, dim=128, recall=0.279, ndcg=0.372),
-        Target("split_lastfm", cohort=188, dim=64, recall=0.258, ndcg=0.246),
+        Target("split_lastfm", cohort=188, dim=64, recall=0.270, ndcg=0.258),
     ],
     ids=lambda target: f"{target.split}-{target.dim}",
 )
@@ -69,6 +70,22 @@ def test_federated_training_reaches_its_target_in_40_rounds_of_a_tenth(target: T
     assert mean(quality.recall for quality in ends) >= target.recall
     assert mean(quality.ndcg for quality in ends) >= target.ndcg
     assert mean(quality.ndcg for quality in middles) >= target.ndcg_after_20
+
+
+def test_the_best_settings_rank_above_every_centralised_peer() -> None:
+    """In 60 rounds of a tenth and one upload of a tenth at a time. Tuned ALS reaches .2813 / .3749, EASE .2713 / .3750.
+
+    What was aimed at is recall .287; docs/quality.md has the figures.
+    """
+    split = read_split_folder(Path(str(DATA)) / "split_ml1m")
+    named = tomllib.loads(Path("benchmarks/settings/movielens-1m.toml").read_text())
+    ends = []
+    for seed in SEEDS:
+        run = prepare(split, TrainingSettings.model_validate({**named, "seed": seed, "patience": 0}))
+        *_, (state, _) = run.rounds(run.start(), validate=False)
+        ends.append(run.test(state, run.item_item(state)))
+    assert mean(quality.recall for quality in ends) >= 0.2855
+    assert mean(quality.ndcg for quality in ends) >= 0.382
 
 
 def test_split_by_time_federated_is_as_good_as_centralised_als() -> None:
