@@ -7,7 +7,9 @@ for the same requests, from the same item vectors and user embeddings:
 * own: p in the request's own context;
 * another's: p in the context of another request, drawn at random. What it gains over `without` is no gain by context.
 
-How much the vectors weigh is chosen on valid; 0 is among the choices, and would say that context does not pay.
+How much the vectors weigh is chosen on valid; 0 is among the choices, and would say that context does not pay. Where
+the split has a log, `without` and `own` are also ranked with the prior of what was met lately (`training.recency`),
+chosen on valid too: a weekday may stand in for a date, and that prior knows the date better.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,8 +28,9 @@ from training.context import TrainedContext
 from training.context_meetings import Meetings
 from training.context_rows import context_rows
 from training.context_settings import ContextSettings
-from training.evaluation import Scorer, evaluate
+from training.evaluation import Scorer, evaluate, fold_in_scorer
 from training.histories import Histories
+from training.recency import RecencyTerms, choose_recency, log_of, popularity_prior
 from training.run import TrainingRun, prepare
 from training.settings import TrainingSettings
 from training.split import Split
@@ -87,29 +90,43 @@ def measure_context(
     Raises:
         BadInput: the settings have no context, or the split does not tell when items were met.
     """
-    if not settings.context.features or split.meetings is None or split.judged.meetings is None:
+    final, met_at = split.judged, split.judged.meetings
+    if not settings.context.features or split.meetings is None or met_at is None:
         raise BadInput("to measure context takes settings with features, and a split that tells when items were met")
-    final = split.judged
     report("without and with context on valid")
-    run, vectors, trained = _trained(split, settings, seeds[0])
+    run, vectors, trained = trained_on(split, settings, seeds[0])
     asked = requests_of(split.valid, split.meetings.valid, settings.context, most)
     met = split.met_before_valid
-    tried = {weight: judge(run, vectors, trained.query_tower, asked, met, weight) for weight in WEIGHTS}
-    chosen = max(WEIGHTS, key=lambda weight: tried[weight]["ndcg@20"])
-    asked = requests_of(final.test, final.judged.meetings.test, settings.context, most)  # type: ignore[union-attr]  # it has meetings, as said above
+    terms = None
+    if split.log is not None:
+        terms = choose_recency(fold_in_scorer(vectors, split.train, run.fold_in), split)
+    nothing = np.zeros(len(split.vocabulary), np.float32)
+    priors: list[Float32Array] = [nothing, *([] if terms is None else [_prior(split, terms)])]
+    tried = [
+        {weight: judge(run, vectors, trained.query_tower, asked, met, weight, prior) for weight in WEIGHTS}
+        for prior in priors
+    ]
+    best = [_best(of) for of in tried]
+    judged = [weight or 1.0 for weight in best]
+    asked = requests_of(final.test, met_at.test, settings.context, most)
     met = final.met_before_test
     others = np.random.default_rng(1).permutation(len(asked.clients))
     elsewhere = Requests(asked.clients, asked.contexts[others], asked.wanted)
-    variants: dict[str, list[dict[str, float]]] = {"without": [], "own": [], "another's": []}
+    names = ["without", "own", "another's", *(["recency", "recency + own"] if terms else [])]
+    variants: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     losses: list[float] = []
     for seed in seeds:
         report(f"seed {seed}, test")
-        run, vectors, trained = _trained(final, settings, seed)
+        run, vectors, trained = trained_on(final, settings, seed)
         losses = [*trained.losses]
         tower = trained.query_tower
-        variants["without"].append(judge(run, vectors, tower, asked, met, 0.0))
-        variants["own"].append(judge(run, vectors, tower, asked, met, chosen or 1.0))
-        variants["another's"].append(judge(run, vectors, tower, elsewhere, met, chosen or 1.0))
+        variants["without"].append(judge(run, vectors, tower, asked, met, 0.0, nothing))
+        variants["own"].append(judge(run, vectors, tower, asked, met, judged[0], nothing))
+        variants["another's"].append(judge(run, vectors, tower, elsewhere, met, judged[0], nothing))
+        if terms is not None:
+            prior = _prior(final, terms)
+            variants["recency"].append(judge(run, vectors, tower, asked, met, 0.0, prior))
+            variants["recency + own"].append(judge(run, vectors, tower, asked, met, judged[1], prior))
     return {
         "benchmark": "context",
         **provenance(),
@@ -118,9 +135,10 @@ def measure_context(
         "people": len(np.unique(asked.clients)),
         "uplink_bytes_per_client": trained.uplink_bytes_per_client,
         "losses": losses,
-        "valid": {f"{weight:g}": figures for weight, figures in tried.items()},
-        "chosen_weight": chosen,
-        "judged_weight": chosen or 1.0,
+        "valid": [{f"{weight:g}": figures for weight, figures in of.items()} for of in tried],
+        "chosen_weight": best,
+        "judged_weight": judged,
+        "recency": None if terms is None else {"popular": terms.popular, "popular_days": terms.popular_days},
         "test": {name: _summary(figures) for name, figures in variants.items()},
     }
 
@@ -132,6 +150,7 @@ def judge(
     asked: Requests,
     met: Sequence[Histories],
     weight: float,
+    prior: Float32Array,
 ) -> dict[str, float]:
     """Recall and NDCG, means over the requests.
 
@@ -142,14 +161,33 @@ def judge(
         asked: the requests.
         met: by client, what is left out of the ranking.
         weight: of those vectors.
+        prior: added to the scores of all requests, shape (items,).
     """
     left_out = [Histories.of(part[client] for client in asked.clients) for part in met]
-    score = _scorer(run, vectors, tower, asked, weight)
+    score = _scorer(run, vectors, tower, asked, weight, prior)
     quality = evaluate(score, len(vectors), asked.wanted, left_out).figures()
     return {name: quality[name] for name in METRICS}
 
 
-def _scorer(run: TrainingRun, vectors: Float32Array, tower: QueryTower, asked: Requests, weight: float) -> Scorer:
+def _best(tried: dict[float, dict[str, float]]) -> float:
+    return max(tried, key=lambda weight: tried[weight]["ndcg@20"])
+
+
+def _prior(split: Split, terms: RecencyTerms) -> Float32Array:
+    prior: Float32Array = np.float32(terms.popular) * popularity_prior(
+        log_of(split), len(split.vocabulary), terms.popular_days
+    )
+    return prior
+
+
+def _scorer(
+    run: TrainingRun,
+    vectors: Float32Array,
+    tower: QueryTower,
+    asked: Requests,
+    weight: float,
+    prior: Float32Array,
+) -> Scorer:
     gram = vectors.T @ vectors
     values = run.settings.context.values(())
     table = np.vstack([*(tower.vectors[value] for value in values), np.zeros(tower.dim, np.float32)])  # -1 is the last
@@ -158,13 +196,14 @@ def _scorer(run: TrainingRun, vectors: Float32Array, tower: QueryTower, asked: R
         histories = [run.split.train[int(asked.clients[request])] for request in requests]
         embeddings = fold_in_many(vectors, gram, histories, run.fold_in)
         shift = table[asked.contexts[requests]].sum(axis=1)
-        scores: Float32Array = (embeddings + np.float32(weight) * shift) @ vectors.T
+        scores: Float32Array = (embeddings + np.float32(weight) * shift) @ vectors.T + prior
         return scores
 
     return score
 
 
-def _trained(split: Split, settings: TrainingSettings, seed: int) -> tuple[TrainingRun, Float32Array, TrainedContext]:
+def trained_on(split: Split, settings: TrainingSettings, seed: int) -> tuple[TrainingRun, Float32Array, TrainedContext]:
+    """The run with that seed, its Q, and what context adds; raises `BadInput` where the settings have no context."""
     run = prepare(split, settings.model_copy(update={"seed": seed}))
     state = run.start()
     for after, _ in run.rounds(state, validate=False):

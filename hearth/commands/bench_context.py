@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import TypeAdapter
 
+from feature_store.query_tower import ContextFeature
 from hearth.commands.options import JsonOption, MinValueOption, RepeatsName, RepeatsOption
 from hearth.terminal import ERR, OUT, print_json, table, told_steps
 
@@ -13,6 +15,10 @@ def context(
     split: Annotated[Path, typer.Option(help="A folder with interactions.csv[.gz] that have timestamps.")],
     devices: Annotated[
         list[str] | None, typer.Option("--device", help="A class in the column device; may be given again.")
+    ] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option("--feature", help="Of the context. Default: hour and weekday, and device if named."),
     ] = None,
     utc_offset: Annotated[float, typer.Option(help="Hours that the people's clocks are ahead of UTC.")] = 0.0,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 1 on.")] = 1,
@@ -37,13 +43,16 @@ def context(
     from training.context_settings import ContextSettings
     from training.settings import TrainingSettings
 
+    named = TypeAdapter(tuple[ContextFeature, ...]).validate_python(
+        features or ["hour", "weekday", *(["device"] if devices else [])]
+    )
     settings = TrainingSettings(
         dim=dim,
         rounds=rounds,
         cohort=max(1, min(600, len(population(source.split.train)) // 10)),
         patience=0,
         context=ContextSettings(
-            features=("hour", "weekday", *(("device",) if devices else ())),
+            features=named,
             devices=tuple(devices or ()),
             utc_offset_hours=utc_offset,
         ),
@@ -63,6 +72,8 @@ def show_context(figures: dict[str, Any]) -> None:
         for name, of in figures["test"].items()
     )
     OUT.print(table(f"{figures['requests']:,} requests by context", ("context", "recall@20", "NDCG@20"), rows))
-    pays = "does not pay on valid" if figures["chosen_weight"] == 0 else f"weighs {figures['chosen_weight']:g} by valid"
-    OUT.print(f"Context {pays}; {figures['uplink_bytes_per_client'] / 1e3:.0f} kB up per client in all for it.")
+    weights = " and with recency ".join(f"{weight:g}" for weight in figures["chosen_weight"])
+    OUT.print(
+        f"Context weighs {weights} by valid; {figures['uplink_bytes_per_client'] / 1e3:.0f} kB up per client for it."
+    )
     OUT.print(f"{figures['processor']}, {figures['cores']} cores, {figures['date']}: {figures['command']}")

@@ -1,16 +1,20 @@
 """Whether context pays: requests of a held-out part, and the figures where the answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from benchmarks.context import measure_context, requests_of
+from benchmarks.context import judge, measure_context, requests_of, trained_on
 from feature_store.errors import BadInput
 from feature_store.vocabulary import ItemVocabulary
 from training.context_meetings import Meetings, SplitMeetings
 from training.context_settings import ContextSettings
 from training.histories import Histories
+from training.recency import popularity_prior
 from training.settings import TrainingSettings
 from training.split import Split
+from training.split_log import MeetingLog
 
 HOUR = 3600.0
 CHOSEN = ContextSettings(features=("hour",), regularization=1.0)
@@ -61,7 +65,8 @@ def test_context_pays_where_it_is_all_that_counts_and_that_of_another_request_do
 
     assert figures["requests"] == 160
     assert figures["people"] == 80
-    assert figures["chosen_weight"] > 0
+    assert figures["chosen_weight"][0] > 0
+    assert list(figures["test"]) == ["without", "own", "another's"]  # this split has no log
     recall = {name: of["mean"]["recall@20"] for name, of in figures["test"].items()}
     assert recall["own"] > 1.2 * recall["without"]
     assert recall["another's"] < recall["own"] - 0.1
@@ -73,3 +78,24 @@ def test_settings_without_context_and_splits_without_times_are_refused() -> None
     for of, settings in ((split, TrainingSettings()), (bare, TrainingSettings(context=CHOSEN))):
         with pytest.raises(BadInput, match="settings with features, and a split that tells"):
             measure_context(of, settings, [1], lambda _: None)
+
+
+def test_beside_what_was_met_lately_the_context_is_judged_too() -> None:
+    """Lately everybody met the first six items of the evening, which is what the prior knows and the hour does not."""
+    split = by_the_hour()
+    log = MeetingLog(np.arange(80, dtype=np.int32), np.arange(80, dtype=np.int32) % 6 + 60, np.zeros(80))
+    settings = TrainingSettings(dim=4, rounds=2, cohort=40, patience=0, context=CHOSEN)
+    run, vectors, trained = trained_on(split, settings, 1)
+    asked = requests_of(split.test, split.meetings.test, CHOSEN, 200)  # type: ignore[union-attr]  # it has some
+    prior = np.float32(100) * popularity_prior(log, 120, 1.0)
+    plain, lately = (
+        judge(run, vectors, trained.query_tower, asked, (split.train, split.valid), 0.0, added)["recall@20"]
+        for added in (np.zeros(120, np.float32), prior)
+    )
+    of_prior = np.mean([np.isin(rows, np.arange(60, 66)).mean() for rows in asked.wanted])
+    assert lately >= of_prior  # all six stand above all else
+    assert lately != plain
+
+    figures = measure_context(replace(split, log=log), settings, [1], lambda _: None)
+    assert list(figures["test"]) == ["without", "own", "another's", "recency", "recency + own"]
+    assert len(figures["valid"]) == len(figures["chosen_weight"]) == 2
