@@ -11,7 +11,7 @@ import numpy as np
 
 from feature_store.arrays import Float32Array
 
-TOLERANCE = 1e-6  # of |b|: what float32 leaves of a residual
+TOLERANCE = 1e-6  # of b: what float32 leaves of a residual
 _LONG = 2  # from this many dims on, XᵀX is cheaper to form once than X is to read in each step
 _TINY = np.float32(np.finfo(np.float32).tiny)  # makes 0 of 0/0: a client whose vectors are all zero
 
@@ -26,8 +26,9 @@ def solve(vectors: Float32Array, diagonal: Float32Array, scale: Float32Array, ri
         right: b, shape (clients, dim).
 
     Returns:
-        p, shape (clients, dim), with |b − (XᵀX + D) p| at most `TOLERANCE` |b|. Clients for whom 2·dim steps do not
-        give that, as with hardly any regularisation, are solved directly, in double precision.
+        p, shape (clients, dim), with a residual r = b − (XᵀX + D) p of at most `TOLERANCE` times b, both in the norm
+        |r|² = Σ_j r_j² / scale_j, which the steps know anyway. Clients for whom 2·dim steps do not give that, as with
+        hardly any regularisation, are solved directly, in double precision.
     """
     dim = vectors.shape[2]
     gram = vectors.transpose(0, 2, 1) @ vectors if vectors.shape[1] > _LONG * dim else None
@@ -43,18 +44,19 @@ def solve(vectors: Float32Array, diagonal: Float32Array, scale: Float32Array, ri
     scaled = residual / scale
     direction = scaled.copy()
     descent = np.vecdot(residual, scaled)
-    goal = np.float32(TOLERANCE**2) * np.vecdot(right, right)
+    goal = np.float32(TOLERANCE**2) * descent
     unsolved = goal > 0
+    moved = np.empty_like(right)
     for _ in range(2 * dim):
         ahead = product(direction)
         step = (descent / np.maximum(np.vecdot(direction, ahead), _TINY))[:, None]
-        solution += step * direction
-        residual -= step * ahead
-        unsolved = ~(np.vecdot(residual, residual) <= goal)  # not (>): a NaN is unsolved
-        if not unsolved.any():
-            return solution
+        solution += np.multiply(step, direction, out=moved)
+        residual -= np.multiply(step, ahead, out=ahead)
         np.divide(residual, scale, out=scaled)
         before, descent = descent, np.vecdot(residual, scaled)
+        unsolved = ~(descent <= goal)  # not (>): a NaN is unsolved
+        if not unsolved.any():
+            return solution
         direction *= (descent / np.maximum(before, _TINY))[:, None]
         direction += scaled
     solution[unsolved] = _directly(vectors[unsolved], diagonal[unsolved], right[unsolved])

@@ -24,6 +24,7 @@ from training.client_update import ACTIVITY, ITEM_COUNTS, ClientUpdate
 from training.conjugate_gradients import solve
 from training.histories import stored
 from training.padding import like_lengths
+from training.small_products import gram, product
 
 CELLS = 1 << 13  # entries of a padded array: at dim 64 its vectors fill 2 MiB, the cache of a core
 PIECE = 1 << 18  # entries read at a time: 2,600 clients of a hundred items
@@ -55,7 +56,7 @@ def streamed_update(
     catalogue = _Catalogue.of(item_vectors, settings)
     items, dim = item_vectors.shape
     gradient = np.zeros((items, dim), np.float32)
-    gram = np.zeros((dim, dim), np.float32)
+    user_gram = np.zeros((dim, dim), np.float32)
     energy, counts = np.zeros(items, np.float32), np.zeros(items, np.float32)
     loss, clients, weight = 0.0, 0, 0.0
     with ThreadPoolExecutor(cores()) as threads:
@@ -64,14 +65,14 @@ def streamed_update(
             roots = activity_roots(entries.lengths, activity_exponent)
             embeddings *= roots[:, None]
             residuals *= np.repeat(roots, entries.lengths)
-            gram += embeddings.T @ embeddings
+            user_gram += gram(embeddings)
             loss += local
             clients += len(embeddings)
             weight += float(np.square(roots).sum(dtype=np.float64))
             _add_by_item(entries, embeddings, residuals, (gradient, energy, counts), cells, threads)
     sums = {
         "item_gradient": gradient,
-        "user_gram": gram,
+        "user_gram": user_gram,
         "item_energy": energy,
         ITEM_COUNTS: counts,
         ACTIVITY: np.array([weight], np.float32),
@@ -98,10 +99,10 @@ class _Catalogue:
     @classmethod
     def of(cls, item_vectors: Float32Array, settings: FoldInSettings) -> "_Catalogue":
         items, dim = item_vectors.shape
-        values, vectors = np.linalg.eigh((item_vectors.T @ item_vectors).astype(np.float64))
+        values, vectors = np.linalg.eigh(gram(item_vectors).astype(np.float64))
         basis = vectors.astype(np.float32)
         turned = np.zeros((items + 1, dim), np.float32)
-        np.matmul(item_vectors, basis, out=turned[:-1])
+        turned[:-1] = product(item_vectors, basis)
         spread = np.maximum(values, 0)
         shared, share = (settings.alpha * spread).astype(np.float32), (spread / items).astype(np.float32)
         return cls(turned, basis, shared, share, settings)
@@ -162,7 +163,7 @@ def _reconstruct(
         + float((squares @ catalogue.shared).sum())
         + float(np.dot(squares.sum(axis=1)[order], ridges))
     )
-    return turned @ catalogue.basis.T, residuals, loss
+    return product(turned, catalogue.basis.T), residuals, loss
 
 
 def _add_by_item(
@@ -186,7 +187,7 @@ def _add_by_item(
     met = rows[starts]
     clients = np.repeat(np.arange(len(embeddings), dtype=np.int32), entries.lengths)[by_item]
     weights = residuals[by_item]
-    energies = np.einsum("cd,cd->c", embeddings, embeddings)[clients]
+    energies = np.vecdot(embeddings, embeddings)[clients]
 
     def add(batch: slice, memory: Float32Array) -> None:
         where, present = _rectangle(starts[batch], lengths[batch])
