@@ -143,7 +143,9 @@ def test_mixed_precision_is_the_update_of_vectors_rounded_to_bfloat16() -> None:
     assert np.abs(rounded - vectors).max() > 1e-3
     mixed = curvature_update(rounded, histories, weights, placement=MIXED)
     exact = curvature_update(rounded, histories, weights, placement=CPU)
-    near = curvature_update(vectors, histories, weights, placement=MIXED)
+    near, unrounded = (curvature_update(vectors, histories, weights, placement=p) for p in (MIXED, CPU))
+    moved = np.abs(near.sums["item_gradient"] - unrounded.sums["item_gradient"]).max()
+    assert moved > 1e-4 * np.abs(unrounded.sums["item_gradient"]).max()
     for name, array in exact.sums.items():
         np.testing.assert_allclose(mixed.sums[name], array, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(near.sums[name], array, atol=0.02 * np.abs(array).max())
