@@ -21,14 +21,21 @@ def training_settings(file: Path | None, options: Mapping[str, Any]) -> Training
             server optimizer than the file's takes nothing of what the file says of its own.
 
     Raises:
-        BadInput: the file is not of that form, or names a setting that there is not.
-        ValidationError: an option is out of bounds, or does not go with the rest.
+        BadInput: the file is not of that form, or the settings, file and options together, are none that there are.
     """
     named = {} if file is None else _read(file)
+    if isinstance(server := named.get("server"), dict):
+        named["server"] = {"optimizer": "fedavg"} | server
     for path, value in options.items():
         if value is not None:
             _put(named, path, value)
-    return TrainingSettings.model_validate(named)
+    try:
+        return TrainingSettings.model_validate(named)
+    except ValidationError as error:
+        where = (
+            "settings" if file is None else f"{file}, changed by the options" if any(options.values()) else str(file)
+        )
+        raise BadInput(f"{where}: {'; '.join(map(_said, error.errors()))}") from error
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -40,13 +47,16 @@ def _read(file: Path) -> dict[str, Any]:
         named = readers[file.suffix](text.decode())
     except ValueError as error:  # of UTF-8, TOML and JSON alike
         raise BadInput(f"{file} is not readable as {file.suffix[1:].upper()}: {error}") from error
-    try:
-        TrainingSettings.model_validate(named)
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()]
-        raise BadInput(f"{file}: {'; '.join(faults)}") from error
-    settings: dict[str, Any] = named
-    return settings
+    if not isinstance(named, dict):
+        raise BadInput(f"{file} holds a {type(named).__name__}; settings are fields with values")
+    return named
+
+
+def _said(fault: Any) -> str:
+    """What is wrong with one setting, of pydantic's account of it."""
+    name = ".".join(map(str, fault["loc"]))
+    reason = fault["msg"].removeprefix("Value error, ")
+    return f"{name}: {reason}" if name else reason
 
 
 def _put(named: dict[str, Any], path: str, value: Any) -> None:

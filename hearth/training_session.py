@@ -74,6 +74,11 @@ class Outcome:
         """Of training in this session, evaluation apart."""
         return sum(report.seconds for report in self.reports)
 
+    @property
+    def uplink_bytes_once(self) -> int:
+        """What each client sent after the rounds, once."""
+        return sum(phase.uplink_bytes_per_client for phase in (self.collected, self.context) if phase)
+
     def summary(self) -> dict[str, Any]:
         """For a program."""
         uplink = self.reports[-1].uplink_bytes_per_client if self.reports else None
@@ -85,9 +90,7 @@ class Outcome:
             "converged": self.converged,
             "training_seconds": self.seconds,
             "uplink_bytes_per_client_and_round": uplink,
-            "uplink_bytes_per_client_once": sum(
-                phase.uplink_bytes_per_client for phase in (self.collected, self.context) if phase
-            ),
+            "uplink_bytes_per_client_once": self.uplink_bytes_once,
             "valid": dict(self.manifest.metrics),
             **(self.reported.summary() if self.reported else {}),
         }

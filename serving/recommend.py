@@ -80,12 +80,12 @@ def _candidates(request: RecommendationRequest, profile: Profile, model: Serving
 
 
 def _in_context(vector: Float32Array, request: RecommendationRequest, model: ServingModel) -> Float32Array:
-    """The person's vector in the context of the request, the placement's vertical included; as it is without one."""
+    """The person's vector in the context of the request, the placement's vertical included; as it is without either."""
     tower = model.checkpoint.query_tower
-    if not request.context or tower is None:
+    if tower is None:
         return vector
     placed: Context = {"vertical": request.vertical} if request.vertical is not None else {}
-    return tower.query(vector, {**request.context, **placed})
+    return tower.query(vector, {**(request.context or {}), **placed})
 
 
 def _unknown_context(request: RecommendationRequest, model: ServingModel) -> bool:

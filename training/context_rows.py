@@ -27,11 +27,7 @@ def context_rows(
     Raises:
         BadInput: meetings are needed and there are none, or as many as the entries are not.
     """
-    if meetings is None and {*settings.features} - {"vertical"}:
-        raise BadInput(
-            f"context of {', '.join(settings.features)} needs to know when and on what items were met; this split has "
-            f"histories alone. Interactions with a timestamp, split here, tell it"
-        )
+    require_known(settings, meetings)
     if meetings is not None and len(meetings) != len(items):
         raise BadInput(f"the part has {len(items)} entries, and its split tells when {len(meetings)} items were met")
     verticals = tuple(catalogues)
@@ -42,6 +38,20 @@ def context_rows(
         first += sum(value.feature == feature for value in settings.values(verticals))
     rows: Int32Array = np.column_stack([np.empty((len(items), 0), np.int32), *columns]).astype(np.int32)
     return rows
+
+
+def require_known(settings: ContextSettings, meetings: Meetings | None) -> None:
+    """Raise `BadInput` where the settings ask for what is not known of the items met: before a run, not after it."""
+    if meetings is None:
+        if {*settings.features} - {"vertical"}:
+            raise BadInput(
+                f"context of {', '.join(settings.features)} needs to know when and on what items were met; this split "
+                f"has histories alone. Interactions with a timestamp tell it where they are split here, and not yet "
+                f"where several verticals are joined"
+            )
+    elif "device" in settings.features and not {*settings.devices} & {*meetings.device_names}:
+        found = ", ".join(meetings.device_names) or "none, as there is no column device"
+        raise BadInput(f"no interaction has one of the devices {', '.join(settings.devices)}; those found: {found}")
 
 
 def context_at(time: float, utc_offset_hours: float = 0.0) -> Context:

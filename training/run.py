@@ -15,7 +15,7 @@ from training.blend_choice import choose_blend
 from training.client_update import ITEM_COUNTS
 from training.cohort import population
 from training.context import TrainedContext, train_context
-from training.context_rows import context_rows
+from training.context_rows import context_rows, require_known
 from training.device import AUTO, DeviceSettings, place
 from training.evaluation import Quality, Scorer, evaluate, fold_in_scorer
 from training.item_features import ItemFeatures
@@ -194,9 +194,10 @@ def prepare(
         device: where clients are computed.
 
     Raises:
-        BadInput: nobody has items to train on, a GPU is asked for and there is none, or the features are not those of
-            the vocabulary's items.
+        BadInput: nobody has items to train on, a GPU is asked for and there is none, the features are not those of
+            the vocabulary's items, or the context that is asked for is not known.
     """
+    require_known(settings.context, split.meetings.train if split.meetings else None)
     items = len(split.vocabulary)
     features = features or ItemFeatures.of_categories([()] * items)
     if features.items != items:

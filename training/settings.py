@@ -80,6 +80,14 @@ class AlgorithmSettings(BaseModel):
             )
         if self.algorithm == "curvature" and self.aggregation.weighting is not None:
             raise ValueError("weighting is for algorithm fedavg; algorithm curvature sends sums, which nothing weighs")
+        after = [
+            name for name, asked in (("item_item", self.item_item.items), ("context", self.context.features)) if asked
+        ]
+        if after and self.aggregation.bounds_influence:
+            raise ValueError(
+                f"aggregation bounds what one client can do in a round; what clients send once after the rounds for "
+                f"{' and '.join(after)} is a plain sum, which it cannot bound: leave one of the two out"
+            )
         return self
 
     def fold_in(self, items: int) -> FoldInSettings:

@@ -49,5 +49,7 @@ def _cards(record: RunRecord, parent: Parent | None) -> list[Markup]:
         clients = sum(x.cohort for x in record.rounds)
         speed = clients / record.seconds if record.seconds else 0
         cards.append(card(in_bytes(last.uplink_bytes_per_client), "sent by a client", "in each round it takes part in"))
+        if record.uplink_bytes_once:
+            cards.append(card(in_bytes(record.uplink_bytes_once), "sent by each client, once", "after the rounds"))
         cards.append(card(f"{speed:,.0f}", "client updates a second", f"{clients:,} updates in all"))
     return cards

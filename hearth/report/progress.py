@@ -54,7 +54,15 @@ def progress(record: RunRecord, parent: Parent | None) -> Markup:
     told = [element("h2", "Rounds"), element("div", *charts, class_="charts")]
     if record.missing_rounds:
         told.insert(1, element("p", _missing(record.missing_rounds), class_="note"))
+    if record.uplink_bytes_once:
+        told.insert(1, element("p", _AFTERWARDS, class_="note"))
     return joined(*told, _rounds(record))
+
+
+_AFTERWARDS = (
+    "Charts and table are of the two towers alone. What clients sent once after the rounds is in neither, nor is what "
+    "it brought; the figures at the top of the page, those of the published checkpoint, have both."
+)
 
 
 def byte_unit(most: float) -> tuple[float, str]:

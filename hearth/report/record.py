@@ -40,6 +40,7 @@ class RunRecord(BaseModel):
     rounds_done: int = Field(ge=0)
     converged: bool = Field(description="whether training stopped by itself, and not at its round limit")
     rounds: tuple[RoundRecord, ...]
+    uplink_bytes_once: int = Field(default=0, ge=0, description="what each client sent after the rounds, once")
     metrics: Mapping[str, float] = Field(description="on the validation items; those of the manifest")
     groups: QualityGroups | None = Field(description="on the validation items; absent where there are none")
     statistics: SplitStatistics
@@ -54,8 +55,8 @@ class RunRecord(BaseModel):
 
     @property
     def uplink_bytes(self) -> int:
-        """What a client has sent that took part in every round on record."""
-        return sum(record.uplink_bytes_per_client for record in self.rounds)
+        """What a client has sent that took part in every round on record, and after them."""
+        return sum(record.uplink_bytes_per_client for record in self.rounds) + self.uplink_bytes_once
 
     @property
     def missing_rounds(self) -> list[int]:

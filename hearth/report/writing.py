@@ -78,6 +78,7 @@ def record_of(run: TrainingRun, outcome: Outcome, parent_id: str | None) -> RunR
         rounds_done=outcome.rounds,
         converged=outcome.converged,
         rounds=outcome.log,
+        uplink_bytes_once=outcome.uplink_bytes_once,
         metrics=manifest.metrics,
         groups=_groups(run, outcome) if run.split.valid.rows.size else None,
         statistics=split_statistics(run.split),

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 import typer
-from pydantic import ValidationError
 
 import hearth.cli
 from feature_store.errors import BadInput
 from hearth.training_config import training_settings
 from tests.hearth.conftest import Trained
-from training.server_settings import FedAdamServer, FedAvgMServer
+from training.server_settings import FedAdamServer, FedAvgMServer, FedAvgServer
 from training.settings import TrainingSettings
 
 TOML = """
@@ -68,7 +67,17 @@ def test_another_server_optimizer_takes_nothing_of_what_the_file_says_of_its_own
         ("a.yaml", "dim: 3", "neither .toml nor .json"),
         ("a.toml", "dim = = 3", "not readable as TOML"),
         ("a.json", "{", "not readable as JSON"),
-        ("a.json", "[]", "settings: Input should be a valid dictionary"),
+        ("a.json", "[]", "holds a list; settings are fields with values"),
+        (
+            "a.json",
+            '{"aggregation": {"rule": "median"}, "item_item": {"items": 9}}',
+            "once after the rounds for item_item",
+        ),
+        (
+            "a.json",
+            '{"aggregation": {"clip_norm": 1}, "context": {"features": ["hour"]}}',
+            "after the rounds for context",
+        ),
         ("a.json", '{"dims": 3}', "dims: Extra inputs are not permitted"),
         ("a.json", '{"dim": 0}', "dim: Input should be greater than or equal to 1"),
         ("a.toml", 'algorithm = "fedavg"\n[server]\noptimizer = "fedadam"\nmixing = 0.1', "server.fedadam.mixing"),
@@ -83,8 +92,18 @@ def test_a_file_that_cannot_be_is_refused_by_its_name(tmp_path: Path, name: str,
 
 
 def test_options_that_do_not_go_together_are_refused() -> None:
-    with pytest.raises(ValidationError, match="server optimizer fedyogi steps along what clients learnt"):
+    with pytest.raises(BadInput, match=r"^settings: server optimizer fedyogi steps along what clients learnt"):
         training_settings(None, {"server.optimizer": "fedyogi"})
+
+
+def test_an_option_can_complete_what_the_file_alone_could_not_be(tmp_path: Path) -> None:
+    file = written(tmp_path, "adam.json", '{"server": {"optimizer": "fedadam", "learning_rate": 0.5}}')
+    assert training_settings(file, {"algorithm": "fedavg"}).server == FedAdamServer(learning_rate=0.5)
+
+
+def test_the_server_optimizer_of_a_file_that_names_none_is_fedavg(tmp_path: Path) -> None:
+    file = written(tmp_path, "rate.json", '{"algorithm": "fedavg", "server": {"learning_rate": 0.5}}')
+    assert training_settings(file, {}).server == FedAvgServer(learning_rate=0.5)
 
 
 def test_the_defaults_that_help_shows_are_those_of_the_settings() -> None:

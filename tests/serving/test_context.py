@@ -76,11 +76,14 @@ def test_a_known_person_a_session_and_a_vector_are_shifted_alike(model: ServingM
     assert known.degraded == session.degraded == ()
 
 
-def test_the_vertical_of_the_placement_is_part_of_a_context_and_of_no_request_without_one(model: ServingModel) -> None:
+def test_the_vertical_of_the_placement_is_part_of_every_requests_context(model: ServingModel) -> None:
     p = folded_in(CONTENT, list(MANY))
     in_context = RecommendationRequest(60, session_item_ids=MANY, vertical="films", context={"hour": "8"})
     assert ids(recommend(in_context, None, model)) == best(p + shift(VALUES[0], VALUES[4]), range(40), MANY)
-    assert ids(recommend(replace(in_context, context=None), None, model)) == best(p, range(40), MANY)
+    for nothing in (None, {}):
+        ranked = recommend(replace(in_context, context=nothing), None, model)
+        assert ids(ranked) == best(p + shift(VALUES[4]), range(40), MANY)
+        assert ranked.degraded == ()
     no_vector = replace(in_context, vertical="books")
     ranked = recommend(no_vector, None, model)
     assert ids(ranked) == best(p + shift(VALUES[0]), range(40, 60), MANY)

@@ -11,10 +11,13 @@ from pydantic import ValidationError
 
 from feature_store.errors import BadInput
 from feature_store.query_tower import ContextValue
+from tests.training.worlds import checkerboard
 from training.context_meetings import Meetings
 from training.context_rows import context_at, context_rows
 from training.context_settings import ContextSettings
 from training.interactions import read_interactions
+from training.run import prepare
+from training.settings import TrainingSettings
 from training.split import Split, split_by_time
 from training.split_global import Cuts, split_by_date
 
@@ -63,8 +66,21 @@ def test_what_cannot_be_known_is_refused() -> None:
     one = Meetings(np.zeros(1), (), np.full(1, -1, np.int32))
     with pytest.raises(BadInput, match="the part has 2 entries, and its split tells when 1"):
         context_rows(ContextSettings(features=("hour",)), items, one, {})
+    phone, watch = (ContextSettings(features=("device",), devices=(name,)) for name in ("phone", "watch"))
+    with_phone = Meetings(np.zeros(2), ("phone",), np.array([0, -1], np.int32))
+    assert context_rows(phone, items, with_phone, {}).tolist() == [[0], [-1]]
+    with pytest.raises(BadInput, match="one of the devices watch; those found: phone"):
+        context_rows(watch, items, with_phone, {})
+    with pytest.raises(BadInput, match="those found: none, as there is no column device"):
+        context_rows(phone, items[:1], one, {})
     with pytest.raises(BadInput, match="a time and a device each; got 1 and 2"):
         Meetings(np.zeros(1), (), np.zeros(2, np.int32))
+
+
+def test_a_context_that_cannot_be_known_is_refused_before_the_first_round() -> None:
+    settings = TrainingSettings(dim=2, context=ContextSettings(features=("hour",)))
+    with pytest.raises(BadInput, match="context of hour needs to know when"):
+        prepare(checkerboard(), settings)
 
 
 @pytest.mark.parametrize(

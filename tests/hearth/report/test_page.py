@@ -148,6 +148,14 @@ def test_without_validation_nothing_is_said_of_quality() -> None:
     assert "NDCG@20, validation" not in shown.texts("title")
 
 
+def test_what_clients_sent_after_the_rounds_is_shown_apart_from_the_rounds() -> None:
+    shown, plain = (Page(page(a_run(uplink_bytes_once=once), None)) for once in (501_012, 0))
+    assert "501 KB" in shown.text
+    assert "sent by each client, once" in shown.text
+    assert "Charts and table are of the two towers alone" in shown.text
+    assert "once" not in plain.text
+
+
 def test_rounds_that_are_not_on_record_are_said_to_be_missing() -> None:
     shown = Page(page(a_run(rounds=rounds([0.1, 0.2, 0.3])[2:]), None))
     assert "2 of the rounds (1 to 2) are not on record" in shown.text
