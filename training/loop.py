@@ -14,6 +14,7 @@ from feature_store.errors import Diverged
 from training.algorithm import Algorithm, Data, Sent
 from training.cohort import groups, sample_cohort
 from training.convergence import has_converged
+from training.histories import Chosen
 from training.server_state import ServerState
 
 
@@ -83,7 +84,7 @@ def run_rounds(
         members = sample_cohort(clients, cohort, seed, state.round_number)
         sent = algorithm.broadcast(state)
         update = algorithm.aggregation.aggregate(
-            algorithm.client_update(sent, [data[client] for client in group])
+            algorithm.client_update(sent, Chosen(data, group))
             for group in groups(members, algorithm.aggregation.group_size, seed, state.round_number)
         )
         _require_finite({**update.sums, "loss": np.array(update.loss)}, "client updates", state.round_number + 1)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hearth.commands.device_options import DeviceName, DeviceOption, MixedPrecisionOption, XlaOption
 from hearth.commands.options import (
     ConfigOption,
     ItemsOption,
@@ -84,6 +85,9 @@ def train(
             help="The vertical of the items. Default: e-commerce. Or NAME=PATH, once or more, without --interactions."
         ),
     ] = None,
+    device: DeviceOption = DeviceName.AUTO,
+    xla: XlaOption = False,
+    mixed_precision: MixedPrecisionOption = False,
     promote: Annotated[bool, typer.Option(help="Put the checkpoint into production.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard the saved state of an unfinished run.")] = False,
     signing_key: SigningKeyOption = None,
@@ -103,6 +107,7 @@ def train(
     from hearth.sources import read_source
     from hearth.training_config import training_settings
     from hearth.verticals import read_verticals
+    from training.device import DeviceSettings
     from training.split_rule import SplitRule
 
     rule = SplitRule(split_by.value, repeats.value)
@@ -135,7 +140,8 @@ def train(
     from hearth.training_session import train_to_checkpoint
     from training.run import prepare
 
-    run = prepare(source.split, settings, source.features(settings.tower))
+    where = DeviceSettings(device=device.value, xla=xla, mixed_precision=mixed_precision)
+    run = prepare(source.split, settings, source.features(settings.tower), where)
     try:
         with round_display(settings.rounds, ERR) as show:
             outcome = train_to_checkpoint(

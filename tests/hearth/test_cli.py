@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.peers import Peer, judge, of_matrix, popularity
+from feature_store.blend import blended_scores
 from feature_store.signing import SigningKey
 from hearth.sources import read_source
 from tests.hearth.command import PATIENCE, Command
@@ -148,7 +149,9 @@ def test_a_server_says_its_address_and_answers_as_the_checkpoint_does(trained: T
     assert stdout == b""
     assert b"Traceback" not in stderr
     rows = checkpoint.vocabulary.known_rows(seen)
-    scores = checkpoint.item_vectors @ checkpoint.fold_in(rows).vector
+    scores = checkpoint.fold_in_many([rows]) @ checkpoint.item_vectors.T
+    blend = checkpoint.manifest.blend
+    scores = blended_scores(scores, checkpoint.item_counts, np.array([len(rows)]), blend)[0]
     scores[rows] = -np.inf
     best = [checkpoint.vocabulary.item_ids[row] for row in np.argsort(-scores)[:10]]
     assert [item["item_id"] for item in reply["items"]] == best
