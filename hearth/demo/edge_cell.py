@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 import httpx
 import numpy as np
@@ -74,15 +75,22 @@ async def move_in(interactions: Interactions, split: Split, store: Path) -> int:
         return sum(await stores.events.put(events))
 
 
+class Server(NamedTuple):
+    """A server that is ready, and its process."""
+
+    address: str
+    process: "subprocess.Popen[bytes]"
+
+
 @contextlib.contextmanager
-def serving(registry: Path, store: Path, public_key: Path, port: int, log: Path) -> Iterator[str]:
-    """A server process for the length of the block; gives its address once it is ready. Its log goes to a file."""
+def serving(registry: Path, store: Path, public_key: Path, port: int, log: Path) -> Iterator[Server]:
+    """A server process for the length of the block, which begins once it is ready. Its log goes to a file."""
     command = [sys.executable, "-m", "hearth", "serve", "--port", str(port)]
     command += ["--registry", str(registry), "--store", str(store), "--trust", str(public_key)]
     with log.open("wb") as file, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file) as process:  # noqa: S603 - our own command
         try:
             with _orderly_end():
-                yield _address_when_ready(process, log)
+                yield Server(_address_when_ready(process, log), process)
         finally:
             process.send_signal(signal.SIGTERM)
 
@@ -107,16 +115,10 @@ def some_people(split: Split, how_many: int) -> list[str]:
     return [split.user_ids[client] for client in eligible[:: max(1, len(eligible) // how_many)][:how_many]]
 
 
-def serve_on(address: str) -> None:
-    """Return when the person presses Ctrl-C; raise `ServerFailed` if the server goes away before."""
-    try:
-        while True:
-            time.sleep(1)
-            _get(address, "/livez")
-    except KeyboardInterrupt:
-        return
-    except httpx.TransportError as error:
-        raise ServerFailed(f"the server at {address} does not answer any more: {error}") from error
+def serve_on(server: Server) -> NoReturn:
+    """Wait, until Ctrl-C breaks in; raise `ServerFailed` if the server ends before."""
+    status = server.process.wait()
+    raise ServerFailed(f"the server at {server.address} has ended by itself, with status {status}")
 
 
 def store_history(interactions: Interactions, split: Split, store: Path) -> int:

@@ -4,8 +4,10 @@ The rounds are simulated: every person's history is a client of its own, and onl
 answers afterwards is a process of its own, with a SQLite file as the store of one edge cell.
 """
 
+import contextlib
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from rich.table import Table
 
@@ -16,7 +18,7 @@ from feature_store.registry import Registry
 from feature_store.row_ranges import one_catalogue
 from feature_store.signing import TrustedKeys
 from hearth.datasets.ml_100k import fetch_ml_100k
-from hearth.demo.edge_cell import Answer, ask, serve_on, serving, some_people, store_history
+from hearth.demo.edge_cell import Answer, Server, ask, serve_on, serving, some_people, store_history
 from hearth.round_display import round_display
 from hearth.sources import item_features
 from hearth.terminal import OUT, quality_table
@@ -69,20 +71,27 @@ def tell(folder: Path, cache: Path, source: Path | None, port: int, *, leave: bo
     store = folder / "people.sqlite"
     OUT.print(f"{store_history(interactions, split, store):,} events are in the edge cell's store {store}.")
     log = folder / "serving.log"
-    with serving(registry.folder, store, public_file(folder / "signing-key.pem"), port, log) as address:
+    with serving(registry.folder, store, public_file(folder / "signing-key.pem"), port, log) as server:
         people = some_people(split, 3)
-        for answer in ask(address, people, interactions, split, films):
+        for answer in ask(server.address, people, interactions, split, films):
             OUT.print(_as_table(answer))
         OUT.print(f"All this took {time.perf_counter() - started:.0f} s.")
         if leave:
             return
-        OUT.rule("Try it")
-        body = f'{{"user_id": "{people[0]}", "k": 5}}'
-        header = "content-type: application/json"
-        request = f"curl -s {address}/v1/placements/home:recommend -H '{header}' -d '{body}'"
-        OUT.print(request, soft_wrap=True)
-        OUT.print(f"The API is described at {address}/docs; the server's log is {log}. Ctrl-C ends.", soft_wrap=True)
-        serve_on(address)
+        with contextlib.suppress(KeyboardInterrupt):  # which is how it ends
+            _serve_on(server, people[0], log)
+
+
+def _serve_on(server: Server, person: str, log: Path) -> NoReturn:
+    """Say what can be tried, and serve on."""
+    OUT.rule("Try it")
+    body = f'{{"user_id": "{person}", "k": 5}}'
+    header = "content-type: application/json"
+    request = f"curl -s {server.address}/v1/placements/home:recommend -H '{header}' -d '{body}'"
+    OUT.print(request, soft_wrap=True)
+    where = f"The API is described at {server.address}/docs; the server's log is {log}."
+    OUT.print(f"{where} Ctrl-C ends.", soft_wrap=True)
+    serve_on(server)
 
 
 def _compare(run: TrainingRun, state: ServerState) -> None:

@@ -1,8 +1,8 @@
-"""The command `hearth`, killed by SIGKILL right before the first file operation whose path matches a pattern.
+"""The command `hearth`, sent a signal by itself right before the n-th file operation whose path matches a pattern.
 
-    python -m tests.hearth.killed_command EVENT PATTERN ARGUMENT...
+    python -m tests.hearth.killed_command SIGNAL N EVENT PATTERN ARGUMENT...
 
-EVENT is a name of Python's audit events, such as `os.rename`.
+SIGNAL is a name such as SIGKILL, N counts from 1, and EVENT is a name of Python's audit events, such as `os.rename`.
 """
 
 import os
@@ -13,15 +13,25 @@ import sys
 from hearth.cli import main
 
 
-def kill_before(event: str, pattern: str) -> None:
+def killed_before(event: str, pattern: str, *, name: str = "SIGKILL", time: int = 1) -> tuple[str, ...]:
+    """What Python runs to have the command so interrupted, before the command's arguments."""
+    return ("-m", "tests.hearth.killed_command", name, str(time), event, pattern)
+
+
+def _kill_before(number: signal.Signals, time: int, event: str, pattern: str) -> None:
+    seen = 0
+
     def hear(heard: str, arguments: tuple[object, ...]) -> None:
+        nonlocal seen
         if heard == event and re.search(pattern, str(arguments[0])):
-            os.kill(os.getpid(), signal.SIGKILL)
+            seen += 1
+            if seen == time:
+                os.kill(os.getpid(), number)
 
     sys.addaudithook(hear)
 
 
 if __name__ == "__main__":
-    kill_before(sys.argv[1], sys.argv[2])
-    sys.argv[:3] = ["hearth"]
+    _kill_before(signal.Signals[sys.argv[1]], int(sys.argv[2]), *sys.argv[3:5])
+    sys.argv[:5] = ["hearth"]
     main()

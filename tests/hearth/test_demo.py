@@ -21,7 +21,7 @@ from feature_store.checkpoint import Checkpoint
 from feature_store.registry import Registry
 from feature_store.signing import PublicKey, TrustedKeys
 from feature_store.vocabulary import ItemVocabulary
-from hearth.demo.edge_cell import some_people
+from hearth.demo.edge_cell import Server, ServerFailed, serve_on, some_people
 from tests.hearth.command import PATIENCE, ROOT, Command, Ended
 from tests.hearth.conftest import Trained
 from tests.hearth.world import world_of_films
@@ -181,8 +181,8 @@ def test_a_demo_that_is_told_to_end_by_sigterm_takes_its_server_with_it(trained:
     program = (
         "import sys, time; from pathlib import Path; from hearth.demo.edge_cell import serving\n"
         "registry, key, folder = map(Path, sys.argv[1:])\n"
-        "with serving(registry, folder / 'store.sqlite', key, 0, folder / 'log') as address:\n"
-        "    print(address, flush=True); time.sleep(100)\n"
+        "with serving(registry, folder / 'store.sqlite', key, 0, folder / 'log') as server:\n"
+        "    print(server.address, flush=True); time.sleep(100)\n"
     )
     key = trained.command.key.with_suffix(".pub")
     with subprocess.Popen(
@@ -203,6 +203,14 @@ def test_a_demo_that_is_told_to_end_by_sigterm_takes_its_server_with_it(trained:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     assert refuses(httpx.URL(address).port or 80)
+
+
+def test_a_demo_whose_server_ends_by_itself_says_so() -> None:
+    with (
+        subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]) as process,
+        pytest.raises(ServerFailed, match=r"the server at http://cell has ended by itself, with status 3"),
+    ):
+        serve_on(Server("http://cell", process))
 
 
 def test_people_are_shown_also_where_nobody_has_done_much() -> None:

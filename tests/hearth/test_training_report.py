@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hearth.report.record import RECORD, read_record
 from tests.hearth.conftest import Trained
+from tests.hearth.killed_command import killed_before
 from tests.hearth.report.records import Page
 
 SHORT = ("--rounds", "3", "--patience", "0", "--dim", "4", "--cohort", "20", "--json")
@@ -63,7 +64,7 @@ def test_killed_before_its_report_is_there_the_next_session_writes_it_with_all_r
     """In the place of whatever is there, and beside the run before: a checkpoint is not its own parent."""
     command, runs = trained.command, registry_copy / "runs"
     arguments = ("train", "--interactions", trained.world, "--registry", registry_copy, *SHORT)
-    killed = command.run("os.rename", r"/runs/\.", *arguments, python=("-m", "tests.hearth.killed_command"))
+    killed = command.run(*arguments, python=killed_before("os.rename", r"/runs/\."))
     assert killed.status == -signal.SIGKILL
     (second,) = set(command.registry(registry_copy).checkpoint_ids()) - {trained.checkpoint_id}
     assert not (runs / second).exists()

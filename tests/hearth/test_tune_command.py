@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.hearth.conftest import Trained
+from tests.hearth.killed_command import killed_before
 
 SMALL = ("--dim", "4", "--rounds", "2", "--cohort", "20")
 
@@ -16,9 +17,8 @@ def arguments(trained: Trained, study: Path) -> tuple[str | Path, ...]:
 
 
 def test_a_study_whose_process_was_killed_goes_on_without_doing_a_trial_twice(trained: Trained, tmp_path: Path) -> None:
-    before = ("os.rename", r"/\.settings\.json")
-    program = ("-m", "tests.hearth.killed_command")
-    killed = trained.command.run(*before, *arguments(trained, tmp_path), python=program)
+    program = killed_before("os.rename", r"/\.settings\.json")
+    killed = trained.command.run(*arguments(trained, tmp_path), python=program)
     assert killed.status == -signal.SIGKILL
     assert not (tmp_path / "settings.json").exists()
     ended = trained.command.run(*arguments(trained, tmp_path))
