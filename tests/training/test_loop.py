@@ -202,23 +202,6 @@ def test_a_state_survives_the_disk_unchanged(tmp_path: Path) -> None:
     assert same(state, loaded)
 
 
-def test_cohorts_are_distinct_clients_with_data_and_follow_from_seed_and_round() -> None:
-    clients = population(Histories.of([[1], [], [2], [3], [], [4]]))
-    assert clients.tolist() == [0, 2, 3, 5]
-    cohorts = [tuple(sample_cohort(clients, 2, seed=1, round_number=t)) for t in range(20)]
-    assert cohorts == [tuple(sample_cohort(clients, 2, seed=1, round_number=t)) for t in range(20)]
-    assert len(set(cohorts)) > 3
-    assert all(len(set(cohort)) == 2 and set(cohort) <= {0, 2, 3, 5} for cohort in cohorts)
-    assert sample_cohort(clients, 99, seed=1, round_number=0).tolist() == [0, 2, 3, 5]
-
-
-def test_every_client_is_drawn_equally_often() -> None:
-    clients = np.arange(20)
-    drawn = np.bincount(np.concatenate([sample_cohort(clients, 5, seed=3, round_number=t) for t in range(2000)]))
-    assert drawn.min() > 400  # 500 expected, standard deviation 19
-    assert drawn.max() < 600
-
-
 def test_a_population_without_data_is_refused() -> None:
     with pytest.raises(BadInput, match="none of the 2 clients"):
         population(Histories.of([[], []]))
