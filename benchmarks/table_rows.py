@@ -61,8 +61,14 @@ def _adaptive(optimizer: str) -> list[Changes]:
 
 _RATES = (1.0, 10.0, 100.0)  # of the server: the mean of a cohort moves an item that few of it have met very little
 
+_WITH_ITEM_ITEM = [
+    {"unmet_weight": unmet_weight, "regularization": ridge, "popularity_discount": discount, "item_item.items": 4000}
+    for unmet_weight, ridge, discount in product((720.0, 1440.0), (0.006, 0.009, 0.012), (0.0, 0.08))
+]
+
 FEDERATED: dict[str, Sequence[Changes]] = {
     "curvature": LOSS_GRID,
+    "curvature + item-item": _WITH_ITEM_ITEM,
     "FedAvg": _fedavg(_RATES),
     "FedAvg, mixing 0.5": [{**changes, "server": {**changes["server"], "mixing": 0.5}} for changes in _fedavg(_RATES)],
     "FedAvgM": [_averaging({"optimizer": "fedavgm", "learning_rate": rate}) for rate in _RATES],
@@ -86,7 +92,7 @@ def rows(split: Split, settings: TrainingSettings) -> list[Row]:
     base = settings.model_dump(mode="json", exclude={"seed"})
     federated = [Row(name, grid, _federated(settings), base) for name, grid in FEDERATED.items()]
     if split.log is not None:
-        federated.insert(1, Row("curvature + recency", LOSS_GRID, _with_recency(_federated(settings), split), base))
+        federated.insert(2, Row("curvature + recency", LOSS_GRID, _with_recency(_federated(settings), split), base))
     centralised = [*peers(settings.dim), *(temporal_peers(split) if split.log else ())]
     return [
         *federated,
