@@ -99,7 +99,7 @@ class TrainingSettings(AlgorithmSettings):
     """All that a run depends on besides its data."""
 
     rounds: int = Field(default=40, ge=1, description="the most rounds")
-    cohort: int = Field(default=600, ge=1, description="clients a round")
+    cohort: int = Field(default=600, ge=1, description="the most clients a round; a pass over everybody is cut evenly")
     seed: int = Field(default=7, ge=0)
     patience: int = Field(default=8, ge=0, description="evaluations without gain before training stops; 0 never does")
     validation_users: int = Field(

@@ -56,7 +56,7 @@ def train(
     config: ConfigOption = None,
     dim: Annotated[int | None, typer.Option(min=1, help="Numbers in an item vector. Default: 64.")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="The most rounds. Default: 40.")] = None,
-    cohort: Annotated[int | None, typer.Option(min=1, help="Clients a round. Default: 600.")] = None,
+    cohort: Annotated[int | None, typer.Option(min=1, help="Clients a round, at most. Default: 600.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the cohorts and the start. Default: 7.")] = None,
     algorithm: Annotated[
         AlgorithmName | None, typer.Option(help="What clients do and how the server steps. Default: curvature.")
