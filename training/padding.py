@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from feature_store.arrays import Int32Array, Int64Array
+from feature_store.arrays import Int32Array
 
 PADDING = -1
-_FULL = 0.8  # the shortest of a batch has at least this share of the longest: a tenth or so is padding
 
 
 def padded_batches(histories: Sequence[Int32Array], cells: int) -> Iterator[Int32Array]:
@@ -33,22 +32,3 @@ def pad(histories: Sequence[Int32Array]) -> Int32Array:
     padded = np.full((len(histories), max(1, lengths.max(initial=0))), PADDING, dtype=np.int32)
     padded[np.arange(padded.shape[1]) < lengths[:, None]] = np.concatenate(histories)
     return padded
-
-
-def like_lengths(lengths: Int64Array, cells: int) -> Iterator[slice]:
-    """Where to cut clients of falling lengths into batches of like length.
-
-    Args:
-        lengths: shape (clients,), none greater than the one before.
-        cells: the most entries of a batch once it is padded; a single longer client makes a batch of its own.
-
-    >>> [(batch.start, batch.stop) for batch in like_lengths(np.array([9, 8, 3, 3, 1]), cells=18)]
-    [(0, 2), (2, 4), (4, 5)]
-    """
-    start = 0
-    while start < len(lengths):
-        longest = max(1, int(lengths[start]))
-        most = lengths[start : start + max(1, cells // longest)]
-        stop = start + int(np.searchsorted(-most, 1 - _FULL * longest, side="right"))
-        yield slice(start, stop)
-        start = stop

@@ -21,8 +21,7 @@ from feature_store.fold_in import FoldInSettings
 from training.client_update import ACTIVITY, ITEM_COUNTS, ClientUpdate
 from training.device import STREAMED, Placement
 from training.padding import PADDING, padded_batches
-from training.streaming import CELLS as CELLS_OF_A_CORE
-from training.streaming import streamed_update
+from training.streaming import SHARE, streamed_update
 from training.tf import tf
 
 CELLS = 1 << 14  # entries of a padded batch: at dim 64 its gathered item vectors fill 4 MiB, about a core's cache
@@ -45,7 +44,7 @@ def curvature_update(
         histories: distinct item rows of each client, none of them empty. `Histories` on disk, and a
             `training.histories.Chosen` of them, are read a piece at a time.
         settings: the weights α and λ of the loss.
-        cells: entries of a padded batch, the bound on memory.
+        cells: entries of a padded batch, or that a thread of the CPU takes at a time.
         placement: where to compute.
         activity_exponent: x >= 0 of the clients' weights w = |H|^(−x); see `training.activity`.
 
@@ -60,9 +59,7 @@ def curvature_update(
         The loss is summed without the weights.
     """
     if placement == STREAMED:
-        return streamed_update(
-            item_vectors, histories, settings, cells or CELLS_OF_A_CORE, activity_exponent=activity_exponent
-        )
+        return streamed_update(item_vectors, histories, settings, cells or SHARE, activity_exponent=activity_exponent)
     cells = cells or (CELLS if "CPU" in placement.name else CELLS_OF_A_GPU)
     with tf.device(placement.name):
         return _by_tensorflow(item_vectors, histories, settings, cells, placement, activity_exponent)

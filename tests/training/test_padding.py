@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from feature_store.errors import BadInput
 from training.histories import Histories
-from training.padding import PADDING, like_lengths, pad, padded_batches
+from training.padding import PADDING, pad, padded_batches
 
 CLIENTS = st.lists(st.lists(st.integers(0, 50), max_size=12), max_size=15)
 
@@ -25,17 +25,6 @@ def test_batches_hold_every_history_once_within_the_bound(clients: list[list[int
     found = [row[row != PADDING].tolist() for batch in batches for row in batch]
     assert sorted(found) == sorted(clients)
     assert all(batch.size <= cells or len(batch) == 1 for batch in batches)
-
-
-@given(st.lists(st.integers(0, 60), max_size=30), st.integers(1, 90))
-def test_batches_of_like_length_follow_each_other_and_are_seldom_padded(unordered: list[int], cells: int) -> None:
-    lengths = np.array(sorted(unordered, reverse=True), np.int64)
-    batches = list(like_lengths(lengths, cells))
-    assert [client for batch in batches for client in range(batch.start, batch.stop)] == list(range(len(lengths)))
-    for batch in batches:
-        longest, shortest = max(1, lengths[batch.start]), lengths[batch.stop - 1]
-        assert longest * (batch.stop - batch.start) <= cells or batch.stop - batch.start == 1
-        assert shortest >= 0.8 * longest - 1
 
 
 def test_padding_stands_behind_the_items() -> None:

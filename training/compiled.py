@@ -1,0 +1,40 @@
+"""Compiled: functions that numba turns into machine code, in the one way in which ours are.
+
+They run without Python's lock, so that threads of ours run side by side; numba's own threads are never started. The
+first call on a machine compiles, which takes seconds. The code is kept beside the module, in `__pycache__`, or where
+that cannot be written in the user's folder for caches; NUMBA_CACHE_DIR names another folder. Where none can be
+written each process compiles for itself.
+
+Sums may be taken in another order than they are written in, as vectors of numbers need, and a product and a sum
+rounded once; that is fixed when they are compiled, so that each call gives the same bits. NaN and infinity stay what
+they are.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
+
+
+def compiled(function: Function) -> Function:
+    """The function as machine code, for those that Python calls. What it calls is `inner`, in the same file.
+
+    The code that is kept is compiled anew when that file changes, and only then.
+    """
+    try:
+        ready: Function = numba.njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError as error:
+        if "no locator available" not in str(error):
+            raise
+        ready = numba.njit(**_OPTIONS)(function)
+    return ready
+
+
+def inner(function: Function) -> Function:
+    """The function as machine code, for those that compiled functions call: part of theirs, and kept with it."""
+    ready: Function = numba.njit(**_OPTIONS)(function)
+    return ready
