@@ -16,7 +16,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from feature_store.checkpoint import Checkpoint, CheckpointDraft, read_checkpoint, read_manifest, write_checkpoint
+from feature_store.checkpoint import Checkpoint, CheckpointDraft
+from feature_store.checkpoint_reading import read_checkpoint, read_manifest
+from feature_store.checkpoint_writing import write_checkpoint
 from feature_store.durable import exclusive, remove_drafts, replace, sync_folder
 from feature_store.errors import CorruptCheckpoint, NothingPromoted, UnknownCheckpoint
 from feature_store.faults import faults_of
@@ -67,11 +69,11 @@ class Registry:
         return sorted(folder.name for folder in self._checkpoints.iterdir() if folder.is_dir())
 
     def manifest(self, checkpoint_id: str) -> CheckpointManifest:
-        """The verified manifest of a checkpoint; raises as `feature_store.checkpoint.read_manifest`."""
+        """The verified manifest of a checkpoint; raises as `feature_store.checkpoint_reading.read_manifest`."""
         return read_manifest(self._folder_of(checkpoint_id), self._trusted)
 
     def load(self, checkpoint_id: str) -> Checkpoint:
-        """A whole checkpoint, every byte verified; raises as `feature_store.checkpoint.read_checkpoint`."""
+        """A whole checkpoint, every byte verified; raises as `feature_store.checkpoint_reading.read_checkpoint`."""
         return read_checkpoint(self._folder_of(checkpoint_id), self._trusted)
 
     def publish(self, draft: CheckpointDraft, key: SigningKey) -> CheckpointManifest:

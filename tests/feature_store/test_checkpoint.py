@@ -13,7 +13,8 @@ import pytest
 from safetensors.numpy import save
 
 from feature_store.blend import BlendSettings
-from feature_store.checkpoint import CheckpointDraft, read_checkpoint, read_manifest
+from feature_store.checkpoint import CheckpointDraft
+from feature_store.checkpoint_reading import read_checkpoint, read_manifest
 from feature_store.errors import (
     BadInput,
     CheckpointError,

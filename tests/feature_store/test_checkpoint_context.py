@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from feature_store.checkpoint import read_checkpoint
+from feature_store.checkpoint_reading import read_checkpoint
 from feature_store.errors import BadInput, CorruptCheckpoint
 from feature_store.query_tower import ContextValue, QueryTower
 from feature_store.signing import SigningKey, TrustedKeys
