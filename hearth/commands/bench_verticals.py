@@ -27,7 +27,8 @@ def verticals(
     interactions = read_interactions(data / "interactions.csv.gz")
 
     # TensorFlow takes seconds to start: what is wrong with the interactions has been said by now.
-    from benchmarks.verticals import COMPLETE_JOURNEY, market_of, measure_verticals, read_domains
+    from benchmarks.market import COMPLETE_JOURNEY, market_of, read_domains
+    from benchmarks.verticals import measure_verticals
     from training.settings import TrainingSettings
 
     market = market_of(interactions, read_domains(data / "items.csv.gz", COMPLETE_JOURNEY))

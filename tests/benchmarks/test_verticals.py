@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.verticals import LEAST_BUYERS, Market, Weights, hide, market_of, measure_verticals, read_domains
+from benchmarks.market import LEAST_BUYERS, Market, hide, market_of, read_domains
+from benchmarks.verticals import Weights, measure_verticals
 from feature_store.errors import BadInput
 from feature_store.row_ranges import rows_of
 from feature_store.vocabulary import ItemVocabulary
