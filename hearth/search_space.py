@@ -46,6 +46,12 @@ _CURVATURE: Space = {
     "curvature.momentum": Range(0.3, 0.95),
     "curvature.activity_exponent": Range(0.0, 1.0),
 }
+_ITEM_ITEM: Space = {
+    "item_item.regularization": Range(50.0, 2000.0, log=True),
+    "item_item.dropout": Range(0.0, 1.0),
+    "item_item.activity_exponent": Range(0.0, 1.0),
+    "item_item.weight": Range(0.3, 3.0, log=True),
+}
 _FEDAVG: Space = {
     "fedavg.local_epochs": Range(1, 8, whole=True),
     "fedavg.client_learning_rate": Range(0.01, 1.0, log=True),
@@ -73,9 +79,9 @@ def start_values(base: TrainingSettings, items: int, space: Space) -> dict[str, 
 def space_of(base: TrainingSettings, items: int, dims: Sequence[int] = ()) -> Space:
     """What may be tried of these settings, over that many items.
 
-    The two weights of the loss, how much popularity is discounted, and the steps of whichever algorithm and server
-    optimizer the settings name. The number of dimensions is tried only where `dims` names some: more are nearly always
-    better, and cost bytes.
+    The two weights of the loss, how much popularity is discounted, the steps of whichever algorithm and server
+    optimizer the settings name, and the item-item weights where there are any. Their number, which costs bytes, stays
+    as it is; and the number of dimensions is tried only where `dims` names some.
     """
     alpha = base.fold_in(items).alpha
     weights: Space = {
@@ -85,7 +91,8 @@ def space_of(base: TrainingSettings, items: int, dims: Sequence[int] = ()) -> Sp
     }
     steps = _CURVATURE if base.algorithm == "curvature" else {**_FEDAVG, **_SERVERS[base.server.optimizer]}
     sizes: Space = {"dim": Range(min(dims), max(dims), among=tuple(dims))} if dims else {}
-    space = {**weights, **steps, **sizes}
+    beside: Space = _ITEM_ITEM if base.item_item.items else {}
+    space = {**weights, **steps, **beside, **sizes}
     start = start_values(base, items, space)
     return {path: values.holding(start[path]) for path, values in space.items()}
 

@@ -9,6 +9,7 @@ from training.settings import TrainingSettings
 
 BASES: list[dict[str, Any]] = [
     {"algorithm": "curvature"},
+    {"item_item": {"items": 100}},
     *({"algorithm": "fedavg", "server": {"optimizer": name}} for name in ("fedavg", "fedavgm", "fedadam", "fedyogi")),
 ]
 
@@ -44,6 +45,12 @@ def test_a_value_far_from_the_usual_ones_widens_its_range() -> None:
     assert (space["curvature.learning_rate"].low, space["curvature.learning_rate"].high) == (0.01, 1.2)
     assert (space["alpha"].low, space["alpha"].high) == (90 / 16, 100)
     assert space["dim"].among == (16, 24, 128)
+
+
+def test_item_item_weights_are_tried_where_there_are_any_and_their_number_stays() -> None:
+    without, with_them = (space_of(TrainingSettings.model_validate({"item_item": {"items": m}}), 3_000) for m in (0, 9))
+    added = with_them.keys() - without.keys()
+    assert added == {f"item_item.{name}" for name in ("regularization", "dropout", "activity_exponent", "weight")}
 
 
 def test_the_number_of_dimensions_is_tried_only_when_asked_for() -> None:
