@@ -78,6 +78,9 @@ class AlgorithmSettings(BaseModel):
                 f"server optimizer {self.server.optimizer} steps along what clients learnt by themselves, which is "
                 f"algorithm fedavg; algorithm curvature has a step of its own"
             )
+        unused = ("fedavg", FedAvgSettings()) if self.algorithm == "curvature" else ("curvature", CurvatureSettings())
+        if getattr(self, unused[0]) != unused[1]:
+            raise ValueError(f"algorithm {self.algorithm} has no use for settings of {unused[0]}: leave them out")
         if self.algorithm == "curvature" and self.aggregation.weighting is not None:
             raise ValueError("weighting is for algorithm fedavg; algorithm curvature sends sums, which nothing weighs")
         after = [

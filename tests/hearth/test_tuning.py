@@ -131,8 +131,8 @@ def test_a_trial_that_diverges_is_the_worst_and_ends_nothing_unless_it_is_the_fi
         tuned_in(tmp_path / "wild", base=base)
     tuned_in(tmp_path, trials=1)
     with _study(tmp_path) as study:
-        trial, values = next_trial(study, space_of(BASE, 40), {}, 5)
-        _try(study, trial, values, SPLIT, FEATURES, base, SILENT)
+        trial, _ = next_trial(study, space_of(BASE, 40), {}, 5)
+        _try(study, trial, {}, SPLIT, FEATURES, base, SILENT)
     again = tuned_in(tmp_path, trials=2)
     assert [(trial.outcome, trial.ndcg) for trial in again.trials] == [("complete", again.start), ("diverged", None)]
 

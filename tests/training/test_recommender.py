@@ -98,6 +98,8 @@ def test_the_identity_of_a_run_names_what_its_algorithm_uses_and_nothing_else() 
     [
         ({"server": {"optimizer": "fedadam"}}, "algorithm curvature has a step of its own"),
         ({"aggregation": {"weighting": "clients"}}, "weighting is for algorithm fedavg"),
+        ({"fedavg": {"local_epochs": 5}}, "algorithm curvature has no use for settings of fedavg"),
+        ({"algorithm": "fedavg", "curvature": {"momentum": 0.5}}, "fedavg has no use for settings of curvature"),
     ],
 )
 def test_parts_that_do_not_go_together_are_refused(wrong: dict[str, Any], said: str) -> None:
