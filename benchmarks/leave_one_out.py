@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.federated_choice import Changes, changed
 from benchmarks.machine import provenance
 from benchmarks.peers import Peer, peers
-from training.cohort import population
+from training.cohort import largest_cohort, population
 from training.evaluation import Scorer
 from training.run import prepare
 from training.sampled_evaluation import SampledQuality, evaluate_sampled
@@ -59,7 +59,7 @@ def measure_leave_one_out(
         "federated": {
             "settings": settings.model_dump(mode="json", exclude={"seed"}),
             "clients": clients,
-            "cohort": min(settings.cohort, clients),
+            "cohort": largest_cohort(clients, settings.cohort),
             **_judged("federated", federated, grid, data, seeds, report),
         },
         "peers": {

@@ -14,7 +14,7 @@ from benchmarks.temporal_peers import judge_with_recency, temporal_peers
 from feature_store.arrays import Float32Array
 from feature_store.errors import BadInput
 from training.canary import Canary, canary
-from training.cohort import population
+from training.cohort import largest_cohort, population
 from training.evaluation import Quality, Scorer, evaluate
 from training.histories import Histories
 from training.item_features import ItemFeatures
@@ -69,6 +69,7 @@ def measure_quality(
     federated = _summary([run["test"] for run in runs])
     best = recency or federated
     clients = len(population(final.train))
+    cohort = largest_cohort(clients, settings.cohort)
     return {
         "benchmark": "quality",
         **provenance(),
@@ -85,8 +86,8 @@ def measure_quality(
         "federated": {
             "settings": settings.model_dump(mode="json", exclude={"seed"}),
             "clients": clients,
-            "cohort": min(settings.cohort, clients),
-            "cohort_share": min(settings.cohort, clients) / clients,
+            "cohort": cohort,
+            "cohort_share": cohort / clients,
             "rounds": [run["rounds"] for run in runs],
             "uplink_bytes_per_client_and_round": runs[0]["uplink_bytes"],
             "uplink_bytes_per_client": mean(

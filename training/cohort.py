@@ -34,6 +34,16 @@ def disjoint_cohorts(clients: Int64Array, size: int, seed: int, number: int = 0)
     return [np.sort(cohort) for cohort in np.array_split(order, -(-len(clients) // size))]
 
 
+def largest_cohort(clients: int, size: int) -> int:
+    """The most clients of a round, where a pass over so many of them is cut into cohorts of at most `size`.
+
+    >>> largest_cohort(6039, size=600)
+    549
+    """
+    cohorts = -(-clients // size)
+    return -(-clients // cohorts)
+
+
 def groups(cohort: Int64Array, size: int | None, seed: int, round_number: int) -> list[Int64Array]:
     """The cohort cut at random into groups of `size` clients, or of fewer where it does not come out even.
 
