@@ -19,6 +19,7 @@ from feature_store.row_ranges import one_catalogue
 from feature_store.signing import TrustedKeys
 from hearth.datasets.ml_100k import fetch_ml_100k
 from hearth.demo.edge_cell import Answer, Server, ask, serve_on, serving, some_people, store_history
+from hearth.report.writing import report_run
 from hearth.round_display import round_display
 from hearth.sources import item_features
 from hearth.terminal import OUT, quality_table
@@ -59,10 +60,17 @@ def tell(folder: Path, cache: Path, source: Path | None, port: int, *, leave: bo
     registry = Registry(folder / "registry", TrustedKeys([key.public]))
     with round_display(settings.rounds, OUT) as show:
         outcome = train_to_checkpoint(
-            run, registry, key, catalogues=one_catalogue("e-commerce", len(split.vocabulary)), show=show
+            run,
+            registry,
+            key,
+            catalogues=one_catalogue("e-commerce", len(split.vocabulary)),
+            show=show,
+            report=lambda outcome: report_run(run, outcome, registry),
         )
     registry.promote(outcome.manifest.checkpoint_id)
     OUT.print(outcome.text(), f"Signed with key {key.public.key_id}, promoted to production.", soft_wrap=True)
+    if outcome.reported:
+        OUT.print(outcome.reported.text(), soft_wrap=True)
 
     OUT.rule("3  Quality on the test films")
     _compare(run, outcome.state)

@@ -148,6 +148,9 @@ def test_the_figures_shown_are_those_of_the_checkpoint_and_the_canary_is_honest(
     names = ("recall@20", "ndcg@20", "hr@10", "coverage@20")
     assert [float(text) for text in shown.groups()] == pytest.approx([figures[name] for name in names], abs=6e-5)
     assert re.search(r"│ popularity, centralised +│", told.ended.stdout)
+    report = re.search(r"^Report: (.+report\.html)$", told.ended.stdout, re.MULTILINE)
+    assert report
+    assert told.checkpoint.manifest.checkpoint_id in Path(report[1]).read_text()
     assert re.search(r"│ als, centralised +│", told.ended.stdout)
     assert "training has not peeked at the test films" in told.ended.stdout
     assert f"{len(told.split.train.rows):,} events are in the edge cell's store" in told.ended.stdout
