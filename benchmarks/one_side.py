@@ -6,7 +6,6 @@ from pathlib import Path
 from benchmarks.numpy_client import one_by_one, round_arrays
 from feature_store.fold_in import FoldInSettings
 from training.histories import Histories
-from training.streaming import streamed_update
 
 
 def compute_round(folder: Path, side: str) -> None:
@@ -14,8 +13,12 @@ def compute_round(folder: Path, side: str) -> None:
     known = round_arrays(str(folder / "round.npz"))
     alpha, regularization = known["weights"].tolist()
     histories, weights = Histories(known["rows"], known["offsets"]), FoldInSettings(alpha, regularization)
-    compute = streamed_update if side == "vectorised" else one_by_one
-    compute(known["item_vectors"], histories, weights)
+    if side == "vectorised":
+        from training.streaming import streamed_update  # noqa: PLC0415 - the other side's memory is without a compiler
+
+        streamed_update(known["item_vectors"], histories, weights)
+    else:
+        one_by_one(known["item_vectors"], histories, weights)
 
 
 if __name__ == "__main__":

@@ -9,29 +9,24 @@ Memory: the item vectors, the sums, and the entries of one piece. The work of a 
 but for one number an item.
 """
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from feature_store.arrays import Float32Array, Int32Array, Int64Array
+from feature_store.errors import BadInput
 from feature_store.fold_in import FoldInSettings
 from training.activity import activity_roots
 from training.client_kernel import add_by_item, reconstruct_clients, sort_by_item
 from training.client_update import ACTIVITY, ITEM_COUNTS, ClientUpdate
 from training.histories import stored
+from training.shares import cores, share_out
 from training.small_products import gram, product
 
 SHARE = 1 << 12  # entries that a thread takes at a time: a fraction of a millisecond, so that all are done together
 PIECE = 1 << 18  # entries read at a time: 2,600 clients of a hundred items
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def streamed_update(
@@ -51,6 +46,9 @@ def streamed_update(
         share: entries that a thread takes at a time.
         piece: entries read at a time; a longer history is a piece of its own.
         activity_exponent: x of the clients' weights.
+
+    Raises:
+        BadInput: a history names an item row that the item vectors do not have.
     """
     catalogue = _Catalogue.of(item_vectors, settings)
     items, dim = item_vectors.shape
@@ -60,6 +58,7 @@ def streamed_update(
     loss, clients, weight = 0.0, 0, 0.0
     with ThreadPoolExecutor(cores()) as threads:
         for entries in _pieces(histories, piece):
+            _require_known(entries.rows, items)
             sorting = threads.submit(_ByItem.of, entries, items)
             embeddings, residuals, local = _reconstruct(entries, catalogue, share, threads)
             roots = activity_roots(entries.lengths, activity_exponent)
@@ -133,6 +132,12 @@ def _pieces(histories: Sequence[Int32Array], most: int) -> Iterator[_Entries]:
         first = last
 
 
+def _require_known(rows: Int32Array, items: int) -> None:
+    """Compiled code looks nothing up twice: a row that is not there would be memory of something else."""
+    if len(rows) and not 0 <= rows.min() <= rows.max() < items:
+        raise BadInput(f"histories name item rows from {rows.min()} to {rows.max()}, and there are {items} items")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _ByItem:
     """The entries of a piece sorted by item: see `training.client_kernel.sort_by_item`."""
@@ -178,7 +183,7 @@ def _reconstruct(
         )
 
     longest = (int(lengths.max()), len(catalogue.shared))
-    _share_out(threads, reconstruct, entries.offsets, share, longest)
+    share_out(threads, reconstruct, entries.offsets, share, longest)
     for client in np.flatnonzero(~solved):
         here = slice(entries.offsets[client], entries.offsets[client + 1])
         vectors, diagonal = catalogue.turned[entries.rows[here]], catalogue.shared + ridges[client]
@@ -215,28 +220,4 @@ def _add(
         sorted_entries = (by_item.offsets, by_item.entries, by_item.clients)
         add_by_item(first, last, brought, *sorted_entries, embeddings, energies, residuals, *sums)
 
-    _share_out(threads, add, by_item.offsets[:-1], share, embeddings.shape[1:])
-
-
-def _share_out(
-    threads: ThreadPoolExecutor,
-    work: Callable[[int, int, Float32Array], None],
-    offsets: Int64Array,
-    share: int,
-    shape: tuple[int, ...],
-) -> None:
-    """Do the work of all clients or items, in shares of about so many entries; whichever thread is free takes the next.
-
-    work: is given where a share begins and ends, and memory of the shape asked for that the thread uses again.
-    """
-    marks = np.arange(share, offsets[-1], share)
-    cuts = np.unique([0, *np.searchsorted(offsets, marks), len(offsets) - 1]).tolist()
-    waiting = iter(list(pairwise(cuts)))
-
-    def take_on(_: int) -> None:
-        memory = np.empty(shape, np.float32)
-        for first, last in waiting:
-            work(first, last, memory)
-
-    for _ in threads.map(take_on, range(min(cores(), len(cuts) - 1))):  # raises here what a thread has raised
-        pass
+    share_out(threads, add, by_item.offsets[:-1], share, embeddings.shape[1:])

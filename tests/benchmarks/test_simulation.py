@@ -104,7 +104,7 @@ def test_the_command_runs_flower_too_and_all_sides_agree(tmp_path: Path) -> None
 @pytest.mark.slow
 @pytest.mark.skipif(DATA is None, reason="HEARTH_DATA does not name the folder of the real data sets")
 def test_ours_is_many_times_faster_than_a_loop_on_movielens() -> None:
-    """Half of what docs/performance.md promises on an idle machine: a busy one gives two threads less than a loop."""
+    """Half of what docs/performance.md reports: a busy machine gives two threads less than a loop."""
     split = read_split_folder(Path(str(DATA)) / "split_ml1m")
     measured = measure_simulation(split, dim=64, cohort=600, report=lambda _: None, flower=False)
-    assert measured["ratios"]["numpy"] > 8
+    assert measured["ratios"]["numpy"] > 12
