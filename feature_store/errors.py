@@ -12,6 +12,7 @@
     ├── CheckpointMismatch        a vector met the items of another checkpoint
     ├── StoreError                a local store cannot be used: it was written by a later Hearth, or
     │   ├── CorruptStore          ... its bytes are damaged, or no store of ours
+    │   ├── UnknownKey            ... it is encrypted with a key that is not at hand
     │   └── StoreUnavailable      ... it cannot be opened, read or written now: full, read-only, locked
     ├── StateMismatch             a saved training state belongs to another run
     ├── Diverged                  training has left the finite numbers
@@ -74,6 +75,10 @@ class StoreError(HearthError):
 
 class CorruptStore(StoreError):
     """The bytes of a local store are damaged, or no store of ours."""
+
+
+class UnknownKey(StoreError):
+    """A local store is encrypted with a key that is not at hand."""
 
 
 class StoreUnavailable(StoreError):

@@ -73,7 +73,7 @@ def test_federated_training_reaches_its_target_in_40_rounds_of_a_tenth(target: T
 
 
 def test_the_best_settings_rank_above_every_centralised_peer() -> None:
-    """In 60 rounds of a tenth and one upload of a tenth at a time. Tuned ALS reaches .2813 / .3749, EASE .2713 / .3750."""
+    """In 60 rounds of a tenth and one upload. Tuned ALS reaches .2813 / .3749, EASE .2713 / .3750."""
     split = read_split_folder(Path(str(DATA)) / "split_ml1m")
     named = tomllib.loads(Path("benchmarks/settings/movielens-1m.toml").read_text())
     ends = []
