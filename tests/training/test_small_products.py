@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from training.small_products import gram, product
 
 
-@given(st.integers(0, 3), st.integers(-1, 300), st.sampled_from([1, 3, 16, 64]))
-def test_in_blocks_and_with_rows_left_over_a_product_is_that_of_plain_numpy(seed: int, rows: int, dim: int) -> None:
+@given(st.integers(0, 3), st.integers(-1, 300), st.sampled_from([1, 3, 16, 64, 150]))
+def test_in_blocks_and_with_rows_and_columns_left_over_a_product_is_that_of_plain_numpy(
+    seed: int, rows: int, dim: int
+) -> None:
     random = np.random.default_rng(seed)
     rows = 70_000 // dim if rows < 0 else rows  # more than the blocks that are added at a time
     left, right = (random.standard_normal((n, dim)).astype(np.float32) for n in (rows, dim))
