@@ -19,7 +19,7 @@ import hearth.cli
 from tests.hearth.command import PATIENCE
 from tests.hearth.conftest import Trained
 
-FOREIGN = re.compile(r"\| +(tensorflow|tf_keras|keras|tensorflow_recommenders)\b")
+FOREIGN = re.compile(r"\| +(tensorflow|tf_keras|keras|tensorflow_recommenders|numba|llvmlite)\b")
 
 
 def commands(command: Any, name: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

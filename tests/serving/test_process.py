@@ -13,7 +13,7 @@ import pytest
 from tests.serving.published import Publisher, draft
 from tests.serving.running import PATIENCE, ROOT, config_of, running, until
 
-FOREIGN = ("tensorflow", "tf_keras", "tensorflow_recommenders", "training", "hearth", "benchmarks")
+FOREIGN = ("tensorflow", "tf_keras", "tensorflow_recommenders", "numba", "training", "hearth", "benchmarks")
 
 
 def start(*arguments: str) -> subprocess.CompletedProcess[str]:

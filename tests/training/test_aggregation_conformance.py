@@ -135,10 +135,10 @@ def test_single_updates_are_seen_by_exactly_the_rules_that_say_so(name: str) -> 
     )
     data = [float(client) for client in range(30)]
     start = ServerState(0, {"kernel": np.zeros(1, np.float32)})
-    list(run_rounds(algorithm, data, np.arange(30), start, rounds=3, cohort=20, seed=1))
-    assert sum(seen) == 60
+    list(run_rounds(algorithm, data, np.arange(30), start, rounds=3, cohort=15, seed=1))
+    assert sum(seen) == 45
     assert aggregation.needs_single_updates == (min(seen) == 1)
-    assert max(seen) == {None: 20}.get(aggregation.group_size, aggregation.group_size)
+    assert max(seen) == {None: 15}.get(aggregation.group_size, aggregation.group_size)
 
 
 def test_a_minority_of_votes_cannot_move_a_robust_rule_beyond_the_honest_ones(robust: Aggregation) -> None:

@@ -19,8 +19,8 @@ SPLIT = checkerboard(people=30, items=140, met=20)
 
 
 def parts(name: str, loss: LossName = "quadratic") -> tuple[RecommenderAlgorithm, np.ndarray, AlgorithmSettings]:
-    fedavg = {"loss": loss, "negatives": 100}
-    settings = AlgorithmSettings.model_validate({"algorithm": name, "dim": 8, "fedavg": fedavg})
+    fields = {"fedavg": {"loss": loss, "negatives": 100}} if name == "fedavg" else {}
+    settings = AlgorithmSettings.model_validate({"algorithm": name, "dim": 8, **fields})
     tower = ItemTower(ItemFeatures.of_categories([()] * 140), 8)
     return make_algorithm(tower, 1, settings), tower.init(1, scale=1.0)["id_embedding"], settings
 
