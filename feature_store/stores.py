@@ -1,9 +1,10 @@
 """What every store of local data promises; `tests/feature_store/store_contract.py` holds each to it.
 
-A store belongs to the device or the edge cell that the person trusts. Nothing in here is ever sent on.
+A store belongs to the device or the edge cell that the person trusts. Nothing in here is ever sent on. What events
+mean is said once, in `feature_store.person_record`; a store keeps what comes out of it, sealed.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from feature_store.embedding import UserEmbedding
@@ -11,16 +12,37 @@ from feature_store.events import Event, History
 from feature_store.met import MetItems
 
 JsonObject: TypeAlias = Mapping[str, object]
+Clock: TypeAlias = Callable[[], float]  # seconds since 1970, as `time.time`
 KEPT_CHECKPOINTS = 2  # whose embeddings are kept of each person: what answers now, and what did before it
 
 
-class EventStore(Protocol):
-    """What people did."""
+class HeldOfPeople(Protocol):
+    """Anything that holds something of people, as far as their rights ask for it (`feature_store.rights`)."""
+
+    async def delete(self, user_id: str) -> int:
+        """Remove all that is held of the person and say how many things there were."""
+        ...
+
+    async def export(self, user_id: str) -> JsonObject:
+        """All that is held of the person, ready for `json.dumps`: in lists, all empty for who is not known."""
+        ...
+
+
+class EventStore(HeldOfPeople, Protocol):
+    """What people did.
+
+    Raises, in each method:
+        StoreError: as its subclasses say; nothing was done then, or all of it.
+    """
 
     async def put(self, events: Sequence[Event]) -> list[bool]:
-        """Keep the events, all or none; True where one is new, False where (user id, event id) is known already.
+        """Keep the events; True where one is new, False where (user id, event id) is known already or it is too old.
 
-        When it returns, the events outlive the process, as far as the store outlives it at all.
+        Of each person all are kept or none. Where it raises, some people's may be kept; sending all of them again is
+        harmless. When it returns, the events outlive the process, as far as the store outlives it at all.
+
+        Raises:
+            BadInput: an event lies in the future by more than `HistoryLimits.future_seconds`; nothing is kept.
         """
         ...
 
@@ -28,34 +50,57 @@ class EventStore(Protocol):
         """The person's history; an empty one for a person not known."""
         ...
 
-    async def met(self, user_id: str) -> MetItems:
-        """The items of the person's history; none for a person not known. Costs far less than `get`."""
+    async def met(self, user_id: str, since: float | None = None) -> MetItems:
+        """The items that the person met, and those disliked; none for a person not known.
+
+        Costs far less than `get`, but where only what was done since a time counts (seconds since 1970).
+        """
         ...
 
     async def delete(self, user_id: str) -> int:
-        """Remove all events of the person and say how many there were."""
+        """Remove all that was done by the person, and say how many events and, of older ones, items there were."""
         ...
 
-    async def export(self, user_id: str) -> JsonObject:
-        """All that is held of the person, ready for `json.dumps`."""
+    async def forget_before(self, time: float) -> int:
+        """Remove everybody's events older than `time`, in seconds since 1970, and say how many events there were.
+
+        Of people of whom nothing is left, nothing stays. Whoever wants their embeddings gone as well asks
+        `feature_store.rights.forget_before`.
+        """
         ...
 
     async def try_write(self) -> None:
         """Write as `put` does, and leave nothing behind: for finding out whether a store that failed works again."""
         ...
 
+    async def rotate(self) -> int:
+        """Seal everything of this store anew that is not sealed with the newest key; how many values those were.
+
+        In small steps, between which others read and write; one that was broken off goes on where it was. When both
+        stores of a place have returned, and no writer is left whose newest key is an older one, that key can go.
+        A store that seals nothing returns 0.
+        """
+        ...
+
     def user_ids(self) -> AsyncIterator[str]:
-        """Everyone with at least one event, in no stated order."""
+        """Everyone of whom anything that they did is held, in no stated order."""
+        ...
+
+    def pseudonym(self, user_id: str) -> str:
+        """What the store knows the person by, 32 hexadecimal digits: for receipts and for looking into raw files."""
         ...
 
 
-class UserEmbeddingStore(Protocol):
+class UserEmbeddingStore(HeldOfPeople, Protocol):
     """The vectors folded in from what people did: of each person one for each of the last two checkpoints."""
 
     async def put(self, user_id: str, embedding: UserEmbedding) -> None:
         """Keep the embedding in place of an earlier one of the same person and checkpoint.
 
         Beside it the one put last for another checkpoint is kept, which answers after a roll-back; others go.
+
+        Raises:
+            BadInput: its length is not that of the first embedding that the store was given for its checkpoint.
         """
         ...
 
@@ -63,12 +108,21 @@ class UserEmbeddingStore(Protocol):
         """The person's embedding for that checkpoint, where there is one."""
         ...
 
-    async def delete(self, user_id: str) -> int:
-        """Remove the person's embeddings of all checkpoints and say how many there were."""
+    async def get_many(self, user_ids: Sequence[str], checkpoint_id: str) -> list[UserEmbedding | None]:
+        """Of each of these people what `get` gives, in their order, in one round trip to the store."""
         ...
 
-    async def export(self, user_id: str) -> JsonObject:
-        """All that is held of the person, ready for `json.dumps`."""
+    async def checkpoint_ids(self) -> set[str]:
+        """The checkpoints that any embedding in the store belongs to: a registry keeps these."""
+        ...
+
+    async def rotate(self) -> int:
+        """Seal everything of this store anew that is not sealed with the newest key; how many values those were.
+
+        In small steps, between which others read and write; one that was broken off goes on where it was. When both
+        stores of a place have returned, and no writer is left whose newest key is an older one, that key can go.
+        A store that seals nothing returns 0.
+        """
         ...
 
 
