@@ -1,0 +1,317 @@
+"""The connection to the Redis of a cell: attempts that are bounded, and errors that are ours.
+
+Every command that the store sends may be sent again: reading changes nothing, and each of our scripts does nothing the
+second time. So a command whose outcome is unknown, because the connection was lost before the reply, is sent again
+like any other.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, TypeAlias
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import (
+    BlockingConnectionPool,
+    Connection,
+    ConnectionPool,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
+from redis.maint_notifications import MaintNotificationsConfig
+
+from feature_store.errors import StoreUnavailable
+from feature_store.redis_errors import REDIS_ERRORS, is_passing, is_unknown_outcome, named_error
+from feature_store.redis_scripts import Script
+from feature_store.redis_settings import RedisSettings
+
+Argument: TypeAlias = bytes | str | int
+Command: TypeAlias = tuple[Argument, ...]
+Reply: TypeAlias = Any  # what Redis answers: bytes, numbers, None, and lists of them
+
+Server: TypeAlias = Redis | ClusterNode
+
+_SCANNED = 1000  # keys in one step of a scan
+_AT_ONCE = 200  # commands in one round trip; of larger ones the server would hold all replies at once
+
+
+class Answer(NamedTuple):
+    """The reply to a command, and whether it is the reply to a further attempt after one of unknown outcome."""
+
+    reply: Reply
+    repeated: bool
+
+
+class RedisConnection:
+    """A server or a cluster. Each method raises a `StoreError`, and nothing of redis-py's."""
+
+    def __init__(self, client: "Redis | RedisCluster", settings: RedisSettings) -> None:
+        self._client = client
+        self._settings = settings
+
+    @property
+    def place(self) -> str:
+        """The server, for errors and logs."""
+        return self._settings.place
+
+    async def ask(self, *command: Argument) -> Reply:
+        """The reply to one command, with a key among its arguments."""
+        attempt = 0
+        while True:
+            try:
+                return await self._client.execute_command(*command)
+            except REDIS_ERRORS as error:
+                await self._wait(error, attempt, str(command[0]))
+                attempt += 1
+
+    async def ask_all(self, commands: Sequence[Command], at_once: int = _AT_ONCE) -> list[Reply]:
+        """The replies to many commands: one round trip for every so many, to each node that they concern."""
+        return [answer.reply for answer in await self._answers(commands, at_once)]
+
+    async def write(self, script: Script, key: bytes, *arguments: Argument) -> Answer:
+        """Run a script on one key."""
+        (answer,) = await self.write_all(script, [(key, *arguments)])
+        return answer
+
+    async def write_all(self, script: Script, runs: Sequence[Command]) -> list[Answer]:
+        """Run a script many times; each run is a key and further arguments.
+
+        Raises:
+            StoreUnavailable: also where the writes are done, and fewer replicas than asked for have them in time.
+        """
+        return await self._answers([("EVALSHA", script.sha, 1, *run) for run in runs], _AT_ONCE, script)
+
+    async def keys(self, pattern: str) -> AsyncIterator[list[bytes]]:
+        """The keys of that pattern, some at a time; one may come twice, one that comes or goes meanwhile may not."""
+        for server in await self.masters():
+            cursor = 0
+            while True:
+                cursor, found = await self.ask_node(server, "SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED)
+                yield found
+                if not cursor:
+                    break
+
+    async def masters(self) -> Sequence[Server]:
+        """All servers that take writes: the one that there is, or a cluster's."""
+        return [server for server in await self.servers() if not _is_replica(server)]
+
+    async def servers(self) -> Sequence[Server]:
+        """The same, with the replicas of a cluster. Those of a single server are not known."""
+        if isinstance(self._client, Redis):
+            return [self._client]
+        attempt = 0
+        while True:
+            try:
+                await self._client.initialize()
+                return self._client.get_nodes()
+            except REDIS_ERRORS as error:
+                await self._wait(error, attempt, "CLUSTER SLOTS")
+                attempt += 1
+
+    async def ask_node(self, server: Server, *command: Argument) -> Reply:
+        """The reply of one of the servers."""
+        attempt = 0
+        while True:
+            try:
+                return await server.execute_command(*command)
+            except REDIS_ERRORS as error:
+                await self._wait(error, attempt, str(command[0]))
+                attempt += 1
+
+    def key_on(self, server: Server, pattern: str) -> str:
+        """A key that belongs to that server: the pattern with a number in the place of its `*`."""
+        if isinstance(self._client, Redis):
+            return pattern.replace("*", "0")
+        keys = (pattern.replace("*", str(number)) for number in range(1 << 20))
+        for key in keys:
+            if self._client.get_node_from_key(key) == server:
+                return key
+        raise StoreUnavailable(f"a server of the cluster at {self.place} has no slots")
+
+    async def _answers(self, commands: Sequence[Command], at_once: int, script: Script | None = None) -> list[Answer]:
+        answers: list[Answer] = []
+        for start in range(0, len(commands), at_once):
+            answers += await self._some_answers(list(commands[start : start + at_once]), script)
+        return answers
+
+    async def _some_answers(self, commands: list[Command], script: Script | None) -> list[Answer]:
+        answers: list[Answer | None] = [None] * len(commands)
+        left, repeated, attempt = list(range(len(commands))), set[int](), 0
+        while left:
+            failed, worst = [], None
+            replies = await self._sent([commands[place] for place in left], is_write=script is not None)
+            for place, reply in zip(left, replies, strict=True):
+                if isinstance(reply, NoScriptError) and script is not None:
+                    # The server has been started anew, or is another one. It has done nothing.
+                    commands[place] = ("EVAL", script.text, *commands[place][2:])
+                    failed.append(place)
+                elif isinstance(reply, REDIS_ERRORS):
+                    failed.append(place)
+                    if worst is None or not is_passing(reply):
+                        worst = reply
+                    if is_unknown_outcome(reply):
+                        repeated.add(place)
+                elif isinstance(reply, Exception):
+                    raise reply
+                else:
+                    answers[place] = Answer(reply, place in repeated)
+            if worst is not None:
+                await self._wait(worst, attempt, str(commands[failed[0]][0]))
+                attempt += 1
+            left = failed
+        return [answer for answer in answers if answer is not None]
+
+    async def _sent(self, commands: Sequence[Command], *, is_write: bool) -> list[Reply | Exception]:
+        """The replies of one attempt, errors among them."""
+        replicas = self._settings.wait_replicas if is_write else 0
+        if len(commands) == 1 and not replicas:
+            try:
+                return [await self._client.execute_command(*commands[0])]
+            except REDIS_ERRORS as error:
+                return [error]
+        try:
+            if isinstance(self._client, Redis):
+                replies = await self._piped(commands, replicas)
+            else:
+                replies = await self._piped_to_cluster(self._client, commands, replicas)
+        except REDIS_ERRORS as error:
+            return [error] * len(commands)
+        return replies
+
+    async def _piped(self, commands: Sequence[Command], replicas: int) -> list[Reply | Exception]:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command)
+            if replicas:
+                pipeline.execute_command("WAIT", replicas, self._wait_milliseconds)
+            replies: list[Reply] = await pipeline.execute(raise_on_error=False)
+        if replicas:
+            self._require_replicas(replies.pop(), replicas)
+        return replies
+
+    async def _piped_to_cluster(
+        self, client: RedisCluster, commands: Sequence[Command], replicas: int
+    ) -> list[Reply | Exception]:
+        await client.initialize()
+        pipeline = client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        if replicas:
+            # Behind the writes, on the same connection to the same node. A write that is then sent on to another node
+            # would pass unseen, so it is not: it fails, and is sent again.
+            for node in {client.get_node_from_key(_key_of(command)) for command in commands} - {None}:
+                pipeline.execute_command("WAIT", replicas, self._wait_milliseconds, target_nodes=node)
+        replies: list[Reply] = await pipeline.execute(raise_on_error=False, allow_redirections=not replicas)
+        done, waits = replies[: len(commands)], replies[len(commands) :]
+        if any(isinstance(reply, REDIS_ERRORS) and is_passing(reply) for reply in replies):
+            await client.aclose()  # the next attempt asks anew where the slots are
+        elif waits:
+            self._require_replicas(min(waits), replicas)
+        return done
+
+    @property
+    def _wait_milliseconds(self) -> int:
+        return max(1, int(self._settings.timeout_seconds * 500))  # half: the reply has to come in time, too
+
+    def _require_replicas(self, reply: Reply, asked: int) -> None:
+        if isinstance(reply, Exception):
+            raise reply
+        if reply < asked:
+            raise StoreUnavailable(
+                f"a write to the Redis at {self.place} has reached {reply} replicas in time; asked for are {asked}"
+            )
+
+    async def _wait(self, error: Exception, attempt: int, command: str) -> None:
+        """Wait before the next attempt; raises the error in our words where there should be none."""
+        if not is_passing(error) or attempt >= self._settings.retries:
+            raise named_error(error, self.place, command) from error
+        most = min(self._settings.longest_backoff_seconds, self._settings.backoff_seconds * 2**attempt)
+        # Anything from nothing on, so that those who failed together do not all come back together ("full jitter").
+        await asyncio.sleep(random.uniform(0, most))  # noqa: S311 - no secret hangs on it
+
+
+@asynccontextmanager
+async def connected(settings: RedisSettings) -> AsyncIterator[RedisConnection]:
+    """A connection for the length of the block. Nothing is sent before it is first used."""
+    client = _cluster(settings) if settings.cluster else _server(settings)
+    try:
+        yield RedisConnection(client, settings)
+    finally:
+        await client.aclose()
+
+
+def connection_pool(settings: RedisSettings) -> ConnectionPool:
+    """The connections of redis-py that these settings ask for, to one server."""
+    options = _options(settings)
+    if settings.scheme == "unix":
+        options["path"] = settings.path
+        kind: type[Connection | UnixDomainSocketConnection] = UnixDomainSocketConnection
+    else:
+        options |= {"host": settings.host, "port": settings.port}
+        kind = Connection
+        if settings.scheme == "rediss":
+            kind = SSLConnection
+            options |= _tls(settings)
+    return BlockingConnectionPool(
+        max_connections=settings.connections,
+        timeout=settings.timeout_seconds,
+        connection_class=kind,
+        db=settings.database,
+        **options,
+    )
+
+
+def _server(settings: RedisSettings) -> Redis:
+    return Redis.from_pool(connection_pool(settings))
+
+
+def _cluster(settings: RedisSettings) -> RedisCluster:
+    secured = settings.scheme == "rediss"
+    return RedisCluster(
+        host=settings.host,
+        port=settings.port,
+        max_connections=settings.connections,
+        ssl=secured,
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
+        **_options(settings),
+        **(_tls(settings) if secured else {}),
+    )
+
+
+def _options(settings: RedisSettings) -> dict[str, Any]:
+    return {
+        "username": settings.username,
+        "password": settings.password.get_secret_value() if settings.password else None,
+        "socket_timeout": settings.timeout_seconds,
+        "socket_connect_timeout": settings.connect_seconds,
+        "protocol": 2,  # the one that every Redis speaks without being asked
+        "retry": Retry(NoBackoff(), 0),  # attempts are ours to count
+        "driver_info": None,  # CLIENT SETINFO came with Redis 7.2, and an ACL would have to allow it
+    }
+
+
+def _tls(settings: RedisSettings) -> dict[str, Any]:
+    def path(file: object) -> str | None:
+        return None if file is None else str(file)
+
+    return {
+        "ssl_ca_certs": path(settings.ca_file),
+        "ssl_certfile": path(settings.certificate_file),
+        "ssl_keyfile": path(settings.key_file),
+        "ssl_cert_reqs": "required",
+        "ssl_check_hostname": True,
+    }
+
+
+def _is_replica(server: Server) -> bool:
+    return isinstance(server, ClusterNode) and server.server_type == "replica"
+
+
+def _key_of(command: Command) -> Argument:
+    """The key of a command: behind the number of keys in those that run a script, else the first argument."""
+    return command[3] if command[0] in {"EVAL", "EVALSHA"} else command[1]

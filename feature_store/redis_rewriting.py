@@ -1,0 +1,109 @@
+"""What an erasure leaves in the files of Redis, and how it goes.
+
+Redis appends what it does to a file (AOF), and may save all there is to another (RDB). What was erased from memory
+stands there, sealed, until the file is written anew. So an erasure leaves a note beside the header, and some time
+later the servers are told to write their files; one rewriting does for all erasures before it. The note goes when
+that is done: whoever opens the store after a crash in between finds it and goes on.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+
+from feature_store.errors import StoreError, StoreUnavailable
+from feature_store.redis_connection import RedisConnection, Reply
+from feature_store.redis_scripts import REMOVE_IF
+
+NOTE = b"hearth:erased"
+_LOG = logging.getLogger("feature_store.redis_rewriting")
+_POLL = 0.1  # seconds between two looks at whether a server has finished
+_PATIENCE = 3600.0  # seconds that writing a file may take
+
+
+class RedisRewriting:
+    """The erasures of one store, and the task that finishes them.
+
+    after: seconds from an erasure to the rewriting; None leaves the files to Redis.
+    """
+
+    def __init__(self, connection: RedisConnection, after: float | None) -> None:
+        self._connection, self._after = connection, after
+        self._task: asyncio.Task[None] | None = None
+
+    async def note(self) -> None:
+        """Say that something is about to be erased."""
+        if self._after is not None:
+            await self._connection.ask("SET", NOTE, secrets.token_hex(8))
+
+    def schedule(self) -> None:
+        """Have the files written anew some time later, if that is not on its way."""
+        if self._after is not None and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._later(self._after))
+
+    async def resume(self) -> None:
+        """Go on with what somebody left unfinished."""
+        if self._after is not None and await self._connection.ask("GET", NOTE) is not None:
+            self.schedule()
+
+    async def finish(self) -> bool:
+        """Write the files anew now, if anything was erased since they were; whether it was.
+
+        Raises:
+            StoreUnavailable: a server cannot be reached, refuses, or cannot write its file.
+        """
+        note = await self._connection.ask("GET", NOTE)
+        if note is None:
+            return False
+        for server in await self._connection.servers():
+            await self._rewrite(server)
+        await self._connection.write(REMOVE_IF, NOTE, note)
+        return True
+
+    async def close(self) -> None:
+        """End the task. The note stays for the next one."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _later(self, after: float) -> None:
+        while True:
+            await asyncio.sleep(after)
+            try:
+                if not await self.finish():
+                    return
+            except StoreError as error:
+                _LOG.warning("files of Redis still hold what was erased", extra={"fields": {"reason": str(error)}})
+
+    async def _rewrite(self, server: Reply) -> None:
+        found = await self._persistence(server)
+        if found["aof_enabled"]:
+            await self._written(server, "BGREWRITEAOF", "aof_rewrite_in_progress", "aof_last_bgrewrite_status")
+        saves = await self._connection.ask_node(server, "CONFIG GET", "save")
+        if saves.get("save"):
+            await self._written(server, "BGSAVE", "rdb_bgsave_in_progress", "rdb_last_bgsave_status")
+
+    async def _written(self, server: Reply, command: str, progress: str, status: str) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        await self._idle(server, progress, deadline)  # one that runs may have begun before the erasure
+        await self._connection.ask_node(server, command)
+        found = await self._idle(server, progress, deadline)
+        if found[status] != "ok":
+            raise StoreUnavailable(f"a server of the Redis at {self._connection.place} could not do {command}")
+
+    async def _idle(self, server: Reply, progress: str, deadline: float) -> Mapping[str, Reply]:
+        """Wait until no file of that kind is being written, or about to be."""
+        while True:
+            found = await self._persistence(server)
+            if not found[progress] and not found.get("aof_rewrite_scheduled"):
+                return found
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(
+                    f"a server of the Redis at {self._connection.place} is writing a file since {_PATIENCE:g} s"
+                )
+            await asyncio.sleep(_POLL)
+
+    async def _persistence(self, server: Reply) -> Mapping[str, Reply]:
+        found: Mapping[str, Reply] = await self._connection.ask_node(server, "INFO", "persistence")
+        return found
