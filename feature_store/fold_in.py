@@ -10,15 +10,14 @@ the minimum over p is the solution of one dim × dim system, found exactly:
     (Σ_{i∈H} q_i q_iᵀ + α QᵀQ + λ (|H| + α·items) I) p = Σ_{i∈H} q_i
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from feature_store.arrays import Float32Array, Int32Array
 from feature_store.errors import BadInput
-
-_GATHERED_FLOATS = 1 << 22  # 16 MiB of gathered item vectors at a time, whatever the number of users
+from feature_store.fold_in_batch import fold_in_batch, worth_turning
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,34 +53,26 @@ def fold_in(
     Returns:
         p, shape (dim,): the exact minimum of the loss above.
     """
-    embedding: Float32Array = fold_in_many(item_vectors, item_gram, [rows], settings)[0]
+    dim = item_vectors.shape[1]
+    if not len(rows):
+        return np.zeros(dim, np.float32)
+    met = item_vectors[rows]
+    system = (met.T @ met).astype(np.float64)  # LAPACK is faster in double precision at these sizes
+    system += settings.alpha * item_gram
+    system.reshape(-1)[:: dim + 1] += settings.regularization * (len(rows) + settings.alpha * len(item_vectors))
+    embedding: Float32Array = np.linalg.solve(system, met.sum(axis=0)).astype(np.float32)
     return embedding
 
 
 def fold_in_many(
     item_vectors: Float32Array, item_gram: Float32Array, histories: Sequence[Int32Array], settings: FoldInSettings
 ) -> Float32Array:
-    """The user embeddings of many histories, shape (users, dim), in the order given; each as `fold_in` has it."""
-    items, dim = item_vectors.shape
-    embeddings = np.zeros((len(histories), dim), dtype=np.float32)
-    for users in _batches_of_like_length(histories, dim):
-        lengths = np.array([len(histories[u]) for u in users], dtype=np.float32)
-        gathered = np.zeros((len(users), int(lengths.max()), dim), dtype=np.float32)
-        for slot, user in enumerate(users):
-            gathered[slot, : len(histories[user])] = item_vectors[histories[user]]
-        systems = gathered.transpose(0, 2, 1) @ gathered + np.float32(settings.alpha) * item_gram
-        ridge = settings.regularization * (lengths + settings.alpha * items)
-        systems[:, np.arange(dim), np.arange(dim)] += ridge[:, None]
-        embeddings[users] = np.linalg.solve(systems, gathered.sum(axis=1)[..., None])[..., 0]
-    return embeddings
+    """The user embeddings of many histories, shape (users, dim), in the order given; each as `fold_in` has it.
 
-
-def _batches_of_like_length(histories: Sequence[Int32Array], dim: int) -> Iterator[list[int]]:
-    """Users with a history, longest first, in batches that stay within the memory bound when padded."""
-    order = sorted((u for u, rows in enumerate(histories) if len(rows)), key=lambda u: -len(histories[u]))
-    start = 0
-    while start < len(order):
-        longest = len(histories[order[start]])
-        size = max(1, _GATHERED_FLOATS // (max(longest, dim) * dim))
-        yield order[start : start + size]
-        start += size
+    Where there are many, by conjugate gradients, to what float32 leaves of a residual (`feature_store.fold_in_batch`).
+    """
+    if not histories:
+        return np.zeros((0, item_vectors.shape[1]), np.float32)
+    if worth_turning(len(histories), len(item_vectors)):
+        return fold_in_batch(item_vectors, item_gram, histories, settings.alpha, settings.regularization)
+    return np.stack([fold_in(item_vectors, item_gram, rows, settings) for rows in histories])
