@@ -1,0 +1,127 @@
+"""A sweep after a new checkpoint: everybody is folded in anew, once, while the old version keeps its embeddings."""
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from feature_store.checkpoint import Checkpoint
+from feature_store.embedding import UserEmbedding
+from feature_store.errors import StoreUnavailable
+from feature_store.events import Event
+from feature_store.fold_in import FoldInSettings
+from feature_store.manifest import CheckpointManifest
+from feature_store.memory import InMemoryUserEmbeddingStore, open_memory
+from feature_store.refold import Refolded, refold
+from feature_store.stores import LocalStores
+from feature_store.vocabulary import ItemVocabulary
+
+PEOPLE = [f"person-{number}" for number in range(25)]
+
+
+def checkpoint(name: str, seed: int) -> Checkpoint:
+    """Of six items; what else stands in a manifest does not matter here."""
+    vectors = np.random.default_rng(seed).normal(size=(6, 3)).astype(np.float32)
+    manifest = CheckpointManifest.model_construct(checkpoint_id=name, fold_in=FoldInSettings(0.5, 0.1))
+    counts = np.ones(6, np.float32)
+    return Checkpoint(manifest, ItemVocabulary([f"item-{i}" for i in range(6)]), vectors, vectors.T @ vectors, counts)
+
+
+OLD, NEW = checkpoint("old", 1), checkpoint("new", 2)
+
+
+def event(person: int, item: int) -> Event:
+    return Event(f"e-{person}-{item}", f"person-{person}", f"item-{item}", "click", 1000.0 + item)
+
+
+async def lived_in() -> LocalStores:
+    """Everybody has done something, and has an embedding for the old checkpoint."""
+    stores = open_memory()
+    await stores.events.put([event(person, (person + step) % 6) for person in range(25) for step in (0, 1, 3)])
+    assert await refold(stores, OLD) == Refolded(people=25, folded=25)
+    return stores
+
+
+def test_everybody_is_folded_in_from_their_own_history_and_the_old_embeddings_stay() -> None:
+    async def run() -> None:
+        stores = await lived_in()
+        before = await stores.embeddings.get_many(PEOPLE, "old")
+        assert await refold(stores, NEW, batch=7) == Refolded(people=25, folded=25)
+        for person, embedding in zip(PEOPLE, await stores.embeddings.get_many(PEOPLE, "new"), strict=True):
+            met = await stores.events.met(person)
+            expected = NEW.fold_in(NEW.vocabulary.known_rows(met.item_ids), met.watermark)
+            assert embedding is not None
+            assert embedding.watermark == met.watermark
+            np.testing.assert_allclose(embedding.vector, expected.vector, rtol=1e-4, atol=1e-6)
+        assert await stores.embeddings.get_many(PEOPLE, "old") == before
+
+    asyncio.run(run())
+
+
+def test_whoever_is_up_to_date_is_left_alone_and_whoever_has_done_more_is_not() -> None:
+    async def run() -> None:
+        stores = await lived_in()
+        assert await refold(stores, OLD) == Refolded(people=25)
+        await stores.events.put([event(3, 5), event(8, 0)])
+        before = await stores.embeddings.get("person-3", "old")
+        assert await refold(stores, OLD) == Refolded(people=25, folded=2)
+        assert await stores.embeddings.get("person-3", "old") != before
+
+    asyncio.run(run())
+
+
+def test_people_without_a_positive_item_have_no_embedding_made() -> None:
+    async def run() -> None:
+        stores = open_memory()
+        await stores.events.put([Event("e", "ada", "item-1", "hide", 5.0)])
+        assert await refold(stores, NEW) == Refolded(people=1)
+        assert await stores.embeddings.get("ada", "new") is None
+
+    asyncio.run(run())
+
+
+class Failing(InMemoryUserEmbeddingStore):
+    """A store that is not there for one person's writes."""
+
+    async def put(self, user_id: str, embedding: UserEmbedding) -> None:
+        if user_id == "person-4":
+            raise StoreUnavailable("gone")
+        await super().put(user_id, embedding)
+
+
+class Away(InMemoryUserEmbeddingStore):
+    """A store that cannot be read."""
+
+    async def get_many(self, user_ids: Sequence[str], checkpoint_id: str) -> list[UserEmbedding | None]:
+        raise StoreUnavailable("gone")
+
+
+@pytest.mark.parametrize(("embeddings", "came_to"), [(Failing(), (25, 24, 1)), (Away(), (25, 0, 25))])
+def test_a_failure_costs_those_whom_it_is_about_and_nobody_else(
+    embeddings: InMemoryUserEmbeddingStore, came_to: tuple[int, int, int]
+) -> None:
+    async def run() -> None:
+        stores = (await lived_in())._replace(embeddings=embeddings)
+        assert await refold(stores, NEW) == Refolded(*came_to)
+
+    asyncio.run(run())
+
+
+def test_requests_have_their_turn_between_two_batches() -> None:
+    async def run() -> None:
+        stores = await lived_in()
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(others())
+        await refold(stores, NEW, batch=5)
+        task.cancel()
+        assert turns >= 5
+
+    asyncio.run(run())
