@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.flower_simulation import OFFLINE
-from benchmarks.machine import provenance
+from benchmarks.machine import matrix_rate, provenance
 from benchmarks.numpy_client import one_by_one
 from benchmarks.process_memory import run_watched
 from feature_store.arrays import Float32Array, Int64Array
@@ -33,7 +33,6 @@ REPETITIONS = 10
 FLOWER_ROUNDS = 2
 AGREEMENT = 1e-4  # of the largest entry of a sum: float32, added up in another order
 _TRAINED = 5  # rounds before the measured one: the first vectors, still small, are easier than what training meets
-_MATRIX = 1024
 _LIMIT = 1800.0  # seconds for one side in a process of its own
 
 Side = Callable[[], ClientUpdate]
@@ -77,7 +76,7 @@ def measure_simulation(
         started = time.perf_counter()
         updates[name] = side()
         results[name] = {"first_call_seconds": time.perf_counter() - started, "seconds": [], "cpu_seconds": []}
-    rates = [_matrix_rate()]
+    rates = [matrix_rate()]
     _alternate(sides, results, report)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "round.npz"
@@ -92,7 +91,7 @@ def measure_simulation(
             updates["flower"] = _load_sums(file.parent / "sums.npz")
             report("the first sides once more, after Flower")
             _alternate(sides, results, report)
-    rates.append(_matrix_rate())
+    rates.append(matrix_rate())
 
     for result in results.values():
         result["clients_per_second"] = len(histories) / min(result["seconds"])
@@ -153,17 +152,6 @@ def _alternate(sides: Mapping[str, Side], results: dict[str, dict[str, Any]], re
             side()
             results[name]["seconds"].append(time.perf_counter() - started)
             results[name]["cpu_seconds"].append(time.process_time() - cpu)
-
-
-def _matrix_rate() -> float:
-    """Operations a second of a float32 matrix product with all cores, the best of several."""
-    matrix = np.random.default_rng(0).standard_normal((_MATRIX, _MATRIX), np.float32)
-    seconds = []
-    for _ in range(REPETITIONS):
-        started = time.perf_counter()
-        matrix @ matrix
-        seconds.append(time.perf_counter() - started)
-    return 2 * _MATRIX**3 / min(seconds)
 
 
 def _require_agreement(name: str, update: ClientUpdate, ours: ClientUpdate) -> float:

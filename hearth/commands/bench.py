@@ -4,6 +4,7 @@ import typer
 
 from hearth.commands.bench_cold_items import cold_items
 from hearth.commands.bench_context import context
+from hearth.commands.bench_fold_in import fold_in
 from hearth.commands.bench_leave_one_out import leave_one_out
 from hearth.commands.bench_new_users import new_users
 from hearth.commands.bench_quality import quality
@@ -21,6 +22,7 @@ app = typer.Typer(
 app.command("quality")(quality)
 app.command("cold-items")(cold_items)
 app.command("context")(context)
+app.command("fold-in")(fold_in)
 app.command("new-users")(new_users)
 app.command("scale")(scale)
 app.command("simulation")(simulation)
