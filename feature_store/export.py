@@ -3,13 +3,17 @@
 from collections.abc import Iterable, Mapping
 
 from feature_store.embedding import UserEmbedding
-from feature_store.events import History
+from feature_store.person_record import PersonRecord
 
 
-def exported_history(user_id: str, history: History) -> Mapping[str, object]:
-    """All events of the person, oldest first, ready for `json.dumps`."""
+def exported_record(record: PersonRecord) -> Mapping[str, object]:
+    """All that was done by the person, oldest first, ready for `json.dumps`.
+
+    events: those that are kept one by one.
+    earlier: what older ones came to, by item.
+    """
     return {
-        "user_id": user_id,
+        "user_id": record.user_id,
         "events": [
             {
                 "event_id": event.event_id,
@@ -17,8 +21,13 @@ def exported_history(user_id: str, history: History) -> Mapping[str, object]:
                 "event": event.event,
                 "timestamp": event.timestamp,
                 "value": event.value,
+                "vertical": event.vertical,
             }
-            for event in history.events
+            for event in record.events
+        ],
+        "earlier": [
+            {"item_id": item_id, "weight": signal.weight, "last_timestamp": signal.last, "hidden": signal.hidden}
+            for item_id, signal in sorted(record.signals.items(), key=lambda signal: (signal[1].last, signal[0]))
         ],
     }
 

@@ -1,78 +1,110 @@
 """Local stores in memory: for tests, and for a demonstration that keeps nothing. They end with the process."""
 
+import secrets
+import time
 from collections.abc import AsyncIterator, Sequence
 
 from feature_store.embedding import UserEmbedding
-from feature_store.events import Event, History
-from feature_store.export import exported_embeddings, exported_history
+from feature_store.encryption import KEY_BYTES, pseudonym
+from feature_store.event_weights import EventWeights
+from feature_store.events import Event, History, require_id
+from feature_store.export import exported_embeddings, exported_record
+from feature_store.history_limits import HistoryLimits
 from feature_store.met import MetItems
-from feature_store.stores import KEPT_CHECKPOINTS, JsonObject, LocalStores
+from feature_store.person_record import PersonRecord, add, by_person, forget_before, met, new_token
+from feature_store.stores import KEPT_CHECKPOINTS, Clock, JsonObject, LocalStores, require_dim
 
 
-def open_memory() -> LocalStores:
+def open_memory(
+    limits: HistoryLimits | None = None, weights: EventWeights | None = None, clock: Clock = time.time
+) -> LocalStores:
     """Two empty stores. There is nothing to close."""
-    return LocalStores(InMemoryEventStore(), InMemoryUserEmbeddingStore())
+    return LocalStores(InMemoryEventStore(limits, weights, clock), InMemoryUserEmbeddingStore())
 
 
 class InMemoryEventStore:
-    """Events in dictionaries. No method awaits anything within, so each is whole."""
+    """Records in a dictionary. No method awaits anything within, so each is whole."""
 
-    def __init__(self) -> None:
-        self._events: dict[str, dict[str, Event]] = {}  # user id -> event id -> event, in the order of arrival
-        self._watermarks: dict[str, int] = {}
-        self._arrived = 0  # over all people and for good: a mark never comes back after a deletion
+    def __init__(
+        self, limits: HistoryLimits | None = None, weights: EventWeights | None = None, clock: Clock = time.time
+    ) -> None:
+        self._limits, self._weights, self._clock = limits or HistoryLimits(), weights or EventWeights(), clock
+        self._records: dict[str, PersonRecord] = {}
+        self._secret = secrets.token_bytes(KEY_BYTES)
 
     async def put(self, events: Sequence[Event]) -> list[bool]:
         """See `EventStore.put`."""
-        return [self._add(event) for event in events]
+        self._limits.require_past(events, self._clock())
+        flags = [False] * len(events)
+        for user_id, places in by_person(events).items():
+            theirs = [events[place] for place in places]
+            self._records[user_id], new = add(
+                self._records.get(user_id), theirs, self._limits, self._weights, new_token()
+            )
+            for place, is_new in zip(places, new, strict=True):
+                flags[place] = is_new
+        return flags
 
     async def get(self, user_id: str) -> History:
         """See `EventStore.get`."""
-        events = sorted(self._events.get(user_id, {}).values(), key=lambda event: event.timestamp)
-        return History(tuple(events), self._watermarks.get(user_id, 0))
+        return self._record(user_id).history
 
-    async def met(self, user_id: str) -> MetItems:
+    async def met(self, user_id: str, since: float | None = None) -> MetItems:
         """See `EventStore.met`."""
-        item_ids = {event.item_id for event in self._events.get(user_id, {}).values()}
-        return MetItems(tuple(sorted(item_ids)), self._watermarks.get(user_id, 0))
+        return met(self._record(user_id), self._weights, since)
 
     async def delete(self, user_id: str) -> int:
         """See `EventStore.delete`."""
-        self._watermarks.pop(user_id, None)
-        return len(self._events.pop(user_id, {}))
+        record = self._records.pop(user_id, PersonRecord(user_id))
+        return len(record.events) + len(record.signals)
 
     async def export(self, user_id: str) -> JsonObject:
         """See `EventStore.export`."""
-        return exported_history(user_id, await self.get(user_id))
+        return exported_record(self._record(user_id))
+
+    async def forget_before(self, time: float) -> int:
+        """See `EventStore.forget_before`."""
+        gone = 0
+        for user_id, record in list(self._records.items()):
+            left = forget_before(record, time, new_token())
+            gone += len(record.events) - len(left.events)
+            self._records[user_id] = left
+            if left.is_empty:
+                del self._records[user_id]
+        return gone
 
     async def try_write(self) -> None:
         """See `EventStore.try_write`. A dictionary takes what it is given: there is nothing to try."""
 
+    async def rotate(self) -> int:
+        """See `EventStore.rotate`. Nothing is sealed here."""
+        return 0
+
     async def user_ids(self) -> AsyncIterator[str]:
         """See `EventStore.user_ids`."""
-        for user_id in list(self._events):  # people may come and go between two steps
+        for user_id in list(self._records):  # people may come and go between two steps
             yield user_id
 
-    def _add(self, event: Event) -> bool:
-        theirs = self._events.setdefault(event.user_id, {})
-        if event.event_id in theirs:
-            return False
-        theirs[event.event_id] = event
-        self._arrived += 1
-        self._watermarks[event.user_id] = self._arrived
-        return True
+    def pseudonym(self, user_id: str) -> str:
+        """See `EventStore.pseudonym`. It is another one in each process."""
+        return pseudonym(self._secret, user_id).hex()
+
+    def _record(self, user_id: str) -> PersonRecord:
+        return self._records.get(user_id, PersonRecord(user_id))
 
 
 class InMemoryUserEmbeddingStore:
     """Embeddings in dictionaries. No method awaits anything within, so each is whole."""
 
     def __init__(self) -> None:
-        self._embeddings: dict[
-            str, dict[str, UserEmbedding]
-        ] = {}  # user id -> checkpoint id -> embedding, last put last
+        # user id -> checkpoint id -> embedding, last put last
+        self._embeddings: dict[str, dict[str, UserEmbedding]] = {}
+        self._dims: dict[str, int] = {}
 
     async def put(self, user_id: str, embedding: UserEmbedding) -> None:
         """See `UserEmbeddingStore.put`."""
+        require_id("user_id of an embedding", user_id)
+        require_dim(embedding, self._dims.setdefault(embedding.checkpoint_id, len(embedding.vector)))
         vector = embedding.vector.copy()  # the caller may go on writing in theirs
         vector.flags.writeable = False
         kept = UserEmbedding(vector, embedding.checkpoint_id, embedding.watermark)
@@ -86,6 +118,10 @@ class InMemoryUserEmbeddingStore:
         """See `UserEmbeddingStore.get`."""
         return self._embeddings.get(user_id, {}).get(checkpoint_id)
 
+    async def get_many(self, user_ids: Sequence[str], checkpoint_id: str) -> list[UserEmbedding | None]:
+        """See `UserEmbeddingStore.get_many`."""
+        return [self._embeddings.get(user_id, {}).get(checkpoint_id) for user_id in user_ids]
+
     async def delete(self, user_id: str) -> int:
         """See `UserEmbeddingStore.delete`."""
         return len(self._embeddings.pop(user_id, {}))
@@ -93,3 +129,11 @@ class InMemoryUserEmbeddingStore:
     async def export(self, user_id: str) -> JsonObject:
         """See `UserEmbeddingStore.export`."""
         return exported_embeddings(user_id, self._embeddings.get(user_id, {}).values())
+
+    async def checkpoint_ids(self) -> set[str]:
+        """See `UserEmbeddingStore.checkpoint_ids`."""
+        return {checkpoint_id for theirs in self._embeddings.values() for checkpoint_id in theirs}
+
+    async def rotate(self) -> int:
+        """See `UserEmbeddingStore.rotate`. Nothing is sealed here."""
+        return 0

@@ -1,195 +1,108 @@
-"""Local stores in one SQLite file: for a device, and for a cell of one machine."""
+"""Local stores in one SQLite file, sealed: for a device, and for a cell of one machine.
 
+    header        name → value: the secret that pseudonyms are made with, sealed for nobody
+    people        pseudonym → id, log, met: each sealed for the person under that name
+    embeddings    pseudonym, checkpoint → arrival (which was put later), the embedding, sealed for the person
+    checkpoints   checkpoint → dim, the length of its embeddings; nothing about people
+
+So neither the file nor its log ever holds an id of a person, an event or an item, a time or a vector in plain bytes.
+"""
+
+import secrets
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
-import numpy as np
+from feature_store.encryption import KEY_BYTES, KeyRing
+from feature_store.errors import CorruptStore
+from feature_store.event_weights import EventWeights
+from feature_store.history_limits import HistoryLimits
+from feature_store.sqlite_embeddings import SQLiteUserEmbeddingStore
+from feature_store.sqlite_events import SQLiteEventStore
+from feature_store.sqlite_file import Schema, SQLiteFile, named_errors, open_file
+from feature_store.stores import Clock, LocalStores
 
-from feature_store.embedding import UserEmbedding
-from feature_store.events import Event, History
-from feature_store.export import exported_embeddings, exported_history
-from feature_store.met import MetItems
-from feature_store.sqlite_file import Schema, SQLiteFile, open_file
-from feature_store.stores import KEPT_CHECKPOINTS, JsonObject, LocalStores
-
-# Text is compared byte by byte, which for UTF-8 is by code point.
-_OF_MET = "CREATE INDEX events_met ON events (user_id, item_id, sequence)"
 _SCHEMA = Schema(
     application_id=0x48525448,  # "HRTH"
-    version=2,
+    version=3,
     statements=(
-        # AUTOINCREMENT: the number of an event that was deleted is never given again, so that a watermark is not
-        # either. The index of UNIQUE is also the way to the events of one person.
-        """CREATE TABLE events (
-            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-            user_id TEXT NOT NULL,
-            event_id TEXT NOT NULL,
-            item_id TEXT NOT NULL,
-            event TEXT NOT NULL,
-            timestamp REAL NOT NULL,
-            value REAL,
-            UNIQUE (user_id, event_id)
+        "CREATE TABLE header (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+        """CREATE TABLE people (
+            pseudonym BLOB PRIMARY KEY CHECK (length(pseudonym) = 16),
+            id BLOB NOT NULL,
+            log BLOB NOT NULL,
+            met BLOB NOT NULL
         )""",
-        """CREATE TABLE user_embeddings (
-            user_id TEXT NOT NULL,
-            checkpoint_id TEXT NOT NULL,
-            watermark INTEGER NOT NULL,
-            dim INTEGER NOT NULL,
-            vector BLOB NOT NULL CHECK (length(vector) = 4 * dim),
-            sequence INTEGER NOT NULL DEFAULT 0,
-            PRIMARY KEY (user_id, checkpoint_id)
-        ) WITHOUT ROWID""",
-        _OF_MET,
+        """CREATE TABLE embeddings (
+            pseudonym BLOB NOT NULL CHECK (length(pseudonym) = 16),
+            checkpoint TEXT NOT NULL,
+            arrival INTEGER NOT NULL,
+            sealed BLOB NOT NULL,
+            PRIMARY KEY (pseudonym, checkpoint)
+        )""",
+        "CREATE INDEX embeddings_by_checkpoint ON embeddings (checkpoint)",
+        "CREATE TABLE checkpoints (checkpoint TEXT PRIMARY KEY, dim INTEGER NOT NULL) WITHOUT ROWID",
     ),
-    migrations={1: (_OF_MET, "ALTER TABLE user_embeddings ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0")},
+    earlier=(
+        "it was written before stores were encrypted. Delete it, or name another file: what was done is stored anew "
+        "from the events that are sent again"
+    ),
 )
-_INSERT_EVENT = (
-    "INSERT INTO events (user_id, event_id, item_id, event, timestamp, value) VALUES (?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (user_id, event_id) DO NOTHING"
-)
-_DELETE_EVENTS = "DELETE FROM events WHERE user_id = ?"
-_MET = "SELECT item_id, MAX(sequence) FROM events WHERE user_id = ? GROUP BY item_id ORDER BY item_id"
-# The sequence says which of a person's embeddings were put last; those of a file of version 1 all have 0.
-_PUT_EMBEDDING = (
-    "INSERT OR REPLACE INTO user_embeddings (user_id, checkpoint_id, watermark, dim, vector, sequence) "
-    "VALUES (?1, ?2, ?3, ?4, ?5, (SELECT COALESCE(MAX(sequence), 0) + 1 FROM user_embeddings WHERE user_id = ?1))"
-)
-_DELETE_EARLIER = (
-    "DELETE FROM user_embeddings WHERE user_id = ?1 AND checkpoint_id NOT IN (SELECT checkpoint_id "
-    "FROM user_embeddings WHERE user_id = ?1 ORDER BY sequence DESC, checkpoint_id DESC LIMIT ?2)"
-)
-_EMBEDDINGS = "SELECT checkpoint_id, watermark, vector FROM user_embeddings WHERE user_id = ?"
-_USERS_AT_A_TIME = 1000
-_LITTLE_ENDIAN = np.dtype("<f4")
 
 
 @asynccontextmanager
-async def open_sqlite(path: Path, busy_seconds: float = 5.0) -> AsyncIterator[LocalStores]:
+async def open_sqlite(
+    path: Path,
+    keys: KeyRing,
+    busy_seconds: float = 5.0,
+    limits: HistoryLimits | None = None,
+    weights: EventWeights | None = None,
+    clock: Clock = time.time,
+) -> AsyncIterator[LocalStores]:
     """The two stores of that file, which is made, for its owner's eyes only, where there is none.
 
-        async with open_sqlite(Path("hearth.sqlite")) as stores:
+        async with open_sqlite(Path("hearth.sqlite"), own_keys(Path("hearth.keys"))) as stores:
             await stores.events.put([event])
 
+    keys: seal and open all that the file holds of people.
     busy_seconds: how long an operation waits for another process that holds the file.
 
     Raises:
+        UnknownKey: the file is sealed with a key that is not among these.
         StoreError: as `feature_store.sqlite_file.open_file`, and so does each method of the stores.
     """
     async with open_file(path, _SCHEMA, busy_seconds) as file:
-        yield LocalStores(SQLiteEventStore(file), SQLiteUserEmbeddingStore(file))
-
-
-class SQLiteEventStore:
-    """Events in a table. What was acknowledged outlives the process and the machine."""
-
-    def __init__(self, file: SQLiteFile) -> None:
-        self._file = file
-
-    async def put(self, events: Sequence[Event]) -> list[bool]:
-        """See `EventStore.put`."""
-        rows = [
-            # float: an integer is as good a number, and may be larger than SQLite's integers
-            (e.user_id, e.event_id, e.item_id, e.event, float(e.timestamp), None if e.value is None else float(e.value))
-            for e in events
-        ]
-
-        def operation(connection: sqlite3.Connection) -> list[bool]:
-            cursor = connection.cursor()
-            return [cursor.execute(_INSERT_EVENT, row).rowcount == 1 for row in rows]
-
-        return await self._file.write(operation)
-
-    async def get(self, user_id: str) -> History:
-        """See `EventStore.get`."""
-
-        def operation(connection: sqlite3.Connection) -> History:
-            rows = connection.execute(
-                "SELECT event_id, item_id, event, timestamp, value, sequence FROM events WHERE user_id = ? "
-                "ORDER BY timestamp, sequence",
-                (user_id,),
-            ).fetchall()
-            events = tuple(Event(event_id, user_id, *rest) for event_id, *rest, _ in rows)
-            return History(events, max((sequence for *_, sequence in rows), default=0))
-
-        return await self._file.read(operation)
-
-    async def met(self, user_id: str) -> MetItems:
-        """See `EventStore.met`. Read from an index that holds all it takes, without the events."""
-
-        def operation(connection: sqlite3.Connection) -> MetItems:
-            rows = connection.execute(_MET, (user_id,)).fetchall()
-            return MetItems(tuple(item_id for item_id, _ in rows), max((sequence for _, sequence in rows), default=0))
-
-        return await self._file.read(operation)
-
-    async def delete(self, user_id: str) -> int:
-        """See `EventStore.delete`. The bytes of the events are gone from the file when it returns."""
-        return await self._file.erase(lambda connection: connection.execute(_DELETE_EVENTS, (user_id,)).rowcount)
-
-    async def export(self, user_id: str) -> JsonObject:
-        """See `EventStore.export`."""
-        return exported_history(user_id, await self.get(user_id))
-
-    async def try_write(self) -> None:
-        """See `EventStore.try_write`. The disk is written to: the pages of a row that came and went are new."""
-
-        def operation(connection: sqlite3.Connection) -> None:
-            connection.execute(_INSERT_EVENT, ("", "", "", "", 0.0, None))  # nobody's: an id has a character or more
-            connection.execute(_DELETE_EVENTS, ("",))
-
-        await self._file.write(operation)
-
-    async def user_ids(self) -> AsyncIterator[str]:
-        """See `EventStore.user_ids`. Some at a time: between two steps others may read and write."""
-        last = ""  # an id has at least one character
-        while user_ids := await self._user_ids_after(last):
-            for user_id in user_ids:
-                yield user_id
-            last = user_ids[-1]
-
-    async def _user_ids_after(self, last: str) -> list[str]:
-        select = "SELECT DISTINCT user_id FROM events WHERE user_id > ? ORDER BY user_id LIMIT ?"
-        rows = await self._file.read(lambda connection: connection.execute(select, (last, _USERS_AT_A_TIME)).fetchall())
-        return [user_id for (user_id,) in rows]
-
-
-class SQLiteUserEmbeddingStore:
-    """Embeddings in a table, a vector as its little-endian float32 bytes."""
-
-    def __init__(self, file: SQLiteFile) -> None:
-        self._file = file
-
-    async def put(self, user_id: str, embedding: UserEmbedding) -> None:
-        """See `UserEmbeddingStore.put`."""
-        vector = embedding.vector.astype(_LITTLE_ENDIAN).tobytes()
-        row = (user_id, embedding.checkpoint_id, embedding.watermark, len(embedding.vector), vector)
-
-        def operation(connection: sqlite3.Connection) -> None:
-            connection.execute(_PUT_EMBEDDING, row)
-            connection.execute(_DELETE_EARLIER, (user_id, KEPT_CHECKPOINTS))
-
-        await self._file.write(operation)
-
-    async def get(self, user_id: str, checkpoint_id: str) -> UserEmbedding | None:
-        """See `UserEmbeddingStore.get`."""
-        found = await self._select(f"{_EMBEDDINGS} AND checkpoint_id = ?", (user_id, checkpoint_id))
-        return found[0] if found else None
-
-    async def delete(self, user_id: str) -> int:
-        """See `UserEmbeddingStore.delete`. The bytes of the vectors are gone from the file when it returns."""
-        return await self._file.erase(
-            lambda connection: connection.execute("DELETE FROM user_embeddings WHERE user_id = ?", (user_id,)).rowcount
+        secret = await _index_secret(file, keys)
+        yield LocalStores(
+            SQLiteEventStore(file, keys, secret, limits or HistoryLimits(), weights or EventWeights(), clock),
+            SQLiteUserEmbeddingStore(file, keys, secret),
         )
 
-    async def export(self, user_id: str) -> JsonObject:
-        """See `UserEmbeddingStore.export`."""
-        return exported_embeddings(user_id, await self._select(_EMBEDDINGS, (user_id,)))
 
-    async def _select(self, select: str, values: tuple[str, ...]) -> list[UserEmbedding]:
-        rows = await self._file.read(lambda connection: connection.execute(select, values).fetchall())
-        return [
-            UserEmbedding(np.frombuffer(vector, dtype=_LITTLE_ENDIAN).astype(np.float32), checkpoint_id, watermark)
-            for checkpoint_id, watermark, vector in rows
-        ]
+async def _index_secret(file: SQLiteFile, keys: KeyRing) -> bytes:
+    """The secret that the file's pseudonyms are made with; a new one where it has none yet."""
+    found = await file.read(_select_index)
+    if found is None:
+        found = await file.write(partial(_make_index, keys=keys))
+    [sealed] = found
+    with named_errors(file.path):
+        return keys.open(b"", b"index", sealed)
+
+
+def _select_index(connection: sqlite3.Connection) -> tuple[bytes] | None:
+    found: tuple[bytes] | None = connection.execute("SELECT value FROM header WHERE name = 'index'").fetchone()
+    return found
+
+
+def _make_index(connection: sqlite3.Connection, keys: KeyRing) -> tuple[bytes]:
+    found = _select_index(connection)  # again: another process may have been first
+    if found is not None:
+        return found
+    if connection.execute("SELECT 1 FROM people UNION ALL SELECT 1 FROM embeddings").fetchone() is not None:
+        raise CorruptStore("it holds people, and the secret that would find them is missing")
+    sealed = keys.seal(b"", b"index", secrets.token_bytes(KEY_BYTES))
+    connection.execute("INSERT INTO header VALUES ('index', ?)", (sealed,))
+    return (sealed,)

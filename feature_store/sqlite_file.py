@@ -1,9 +1,9 @@
 """One SQLite file on a thread of its own: every operation is whole, and none blocks the event loop.
 
-Erasing takes more than `DELETE`. `secure_delete` overwrites the rows that go, yet a page that was split earlier may
-still hold a copy of them in its unused part (we found some of 10 in 900 erased people), and the write-ahead log
-holds older pages. So an erasure ends with VACUUM, which writes every page anew, and with emptying the log. What a
-killed process left undone of that is noted in the same transaction as the deletion, and done at the next chance.
+Erasing takes more than `DELETE`. `secure_delete` overwrites the rows that go, yet the write-ahead log still holds older
+pages: so an erasure ends with emptying the log. What a killed process left undone of that is noted in the same
+transaction as the deletion, and done at the next chance. (A page that was split earlier may hold, in its unused part,
+a copy of a row that has gone since; what rests in these rows is sealed, see docs/feature-store.md.)
 
 A file that is removed or replaced while it is open lives on, without a name, until it is closed: SQLite would go on
 writing there, and all of it would be gone afterwards. So each operation first looks whether the names of the file
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from feature_store.durable import sync_folder
-from feature_store.errors import CorruptStore, StoreError, StoreUnavailable
+from feature_store.errors import CorruptStore, StoreError, StoreUnavailable, UnknownKey
 
 Result = TypeVar("Result")
 Operation = Callable[[sqlite3.Connection], Result]
@@ -35,13 +35,13 @@ class Schema(NamedTuple):
     application_id: the number that tells our files from those of other programs (`PRAGMA application_id`).
     version: goes up with each change of the statements (`PRAGMA user_version`).
     statements: make the tables in an empty file.
-    migrations: earlier version -> what makes the tables of the version after it of that version's.
+    earlier: what to tell whoever comes with a file of an earlier version.
     """
 
     application_id: int
     version: int
     statements: Sequence[str]
-    migrations: Mapping[int, Sequence[str]]
+    earlier: str
 
 
 class _Opened(NamedTuple):
@@ -76,21 +76,22 @@ class SQLiteFile:
 
         return await self._run(whole)
 
-    async def erase(self, operation: Operation[int]) -> int:
-        """Run an operation that deletes rows and says how many; their bytes are gone from the file and its log.
+    async def erase(self, operation: Operation[Result]) -> Result:
+        """Run an operation that removes something, as `write` does; its bytes are gone from the file and its log.
 
         Raises:
-            StoreUnavailable: also where the rows are deleted and yet another process, or a full disk, keeps their
-                bytes from being overwritten; the next erasure or opening of the file goes on with it.
+            StoreUnavailable: also where the rows are gone and yet another process, or a full disk, keeps their bytes
+                from being overwritten; the next erasure or opening of the file goes on with it.
         """
 
-        def whole() -> int:
+        def whole() -> Result:
             with _transaction(self._connection):
-                deleted = operation(self._connection)
-                if deleted:
+                before = self._connection.total_changes
+                result = operation(self._connection)
+                if self._connection.total_changes != before:
                     self._connection.execute("INSERT OR IGNORE INTO unfinished_erasure VALUES (1)")
             _finish_erasure(self._connection)
-            return deleted
+            return result
 
         return await self._run(whole)
 
@@ -100,7 +101,7 @@ class SQLiteFile:
                 _check_place(path, place)
             return work()
 
-        with _named_errors(self.path):
+        with named_errors(self.path):
             return await asyncio.get_running_loop().run_in_executor(self._thread, in_its_place)
 
 
@@ -111,14 +112,14 @@ async def open_file(path: Path, schema: Schema, busy_seconds: float) -> AsyncIte
     busy_seconds: how long an operation waits for another process that holds the file.
 
     Raises:
-        StoreError: a later Hearth wrote it.
+        StoreError: a later Hearth wrote it, or one so early that nothing leads on from it.
         CorruptStore: it is damaged, or no SQLite file, or one of another program.
         StoreUnavailable: it cannot be opened: no such folder, no permission, held by another process.
     """
     thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hearth-sqlite")
     opened = ExitStack()
     try:
-        with _named_errors(path):
+        with named_errors(path):
             connected = await asyncio.get_running_loop().run_in_executor(
                 thread, lambda: _connect(path, schema, busy_seconds, opened)
             )
@@ -134,16 +135,14 @@ def _connect(path: Path, schema: Schema, busy_seconds: float, opened: ExitStack)
         _create(path, schema)
     place = _place_of(path)  # taken first: were the file replaced before it is opened, each operation would say so
     connection = opened.enter_context(closing(_connection(path, busy_seconds)))
-    version = _check(path, connection, schema)  # before anything in a file of another program is changed
+    _check(path, connection, schema)  # before anything in a file of another program is changed
     log = path.with_name(f"{path.name}-wal")
     for file in (path, log, path.with_name(f"{path.name}-shm")):
         with suppress(FileNotFoundError):
             file.chmod(0o600)
-    connection.execute("PRAGMA temp_store = MEMORY")  # VACUUM's copy is not to lie in /tmp
+    connection.execute("PRAGMA temp_store = MEMORY")  # nothing is to lie in /tmp
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute("PRAGMA synchronous = FULL")
-    if version != schema.version:
-        _migrate(connection, schema)
     _finish_erasure(connection)  # it has read, so the log is there: SQLite makes it then, and keeps it until it closes
     return _Opened(connection, {path: place, log: _place_of(log)})
 
@@ -185,34 +184,24 @@ def _connection(path: Path, busy_seconds: float) -> sqlite3.Connection:
     return sqlite3.connect(path.absolute(), timeout=busy_seconds, isolation_level=None)
 
 
-def _check(path: Path, connection: sqlite3.Connection, schema: Schema) -> int:
-    """The file's version, which is this schema's or one that it can be brought from."""
+def _check(path: Path, connection: sqlite3.Connection, schema: Schema) -> None:
     [application_id] = connection.execute("PRAGMA application_id").fetchone()
     [version] = connection.execute("PRAGMA user_version").fetchone()
     if application_id != schema.application_id:
         raise CorruptStore(
-            f"{path} is empty, or a database of another program: its application id is {application_id}, "
+            f"the file is empty, or a database of another program: its application id is {application_id}, "
             f"that of a store of Hearth {schema.application_id}"
         )
-    if version != schema.version and version not in schema.migrations:
-        raise StoreError(f"{path} has version {version} of the store's tables; this Hearth knows {schema.version}")
-    return int(version)
-
-
-def _migrate(connection: sqlite3.Connection, schema: Schema) -> None:
-    """Bring the tables to this schema's version, whole or not at all."""
-    with _transaction(connection):
-        [version] = connection.execute("PRAGMA user_version").fetchone()  # again: another process may have been first
-        for earlier in range(version, schema.version):
-            for statement in schema.migrations[earlier]:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {earlier + 1}")
+    if version != schema.version:
+        more = f": {schema.earlier}" if version < schema.version else ""
+        raise StoreError(
+            f"{path} has version {version} of the store's tables; this Hearth knows {schema.version}{more}"
+        )
 
 
 def _finish_erasure(connection: sqlite3.Connection) -> None:
     if connection.execute("SELECT 1 FROM unfinished_erasure").fetchone() is None:
         return
-    connection.execute("VACUUM")
     [held, _, _] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if held:
         raise sqlite3.OperationalError("deleted, but another process holds the log in which the erased bytes stand")
@@ -232,9 +221,12 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
+def named_errors(path: Path) -> Iterator[None]:
+    """Let what fails in the block fail with an error of ours that names the file."""
     try:
         yield
+    except (CorruptStore, UnknownKey) as error:  # of a value in the file
+        raise type(error)(f"{path}: {error}") from error
     except OSError as error:
         raise StoreUnavailable(f"{path} cannot be opened as a store: {error.strerror}") from error
     except sqlite3.OperationalError as error:

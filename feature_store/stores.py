@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from feature_store.embedding import UserEmbedding
+from feature_store.errors import BadInput
 from feature_store.events import Event, History
 from feature_store.met import MetItems
 
@@ -131,3 +132,12 @@ class LocalStores(NamedTuple):
 
     events: EventStore
     embeddings: UserEmbeddingStore
+
+
+def require_dim(embedding: UserEmbedding, held: int) -> None:
+    """Raise `BadInput`, naming both, where the length is not the one that the store holds for the checkpoint."""
+    if len(embedding.vector) != held:
+        raise BadInput(
+            f"an embedding for checkpoint {embedding.checkpoint_id} has {len(embedding.vector)} numbers; "
+            f"those that the store was given before have {held}"
+        )

@@ -11,7 +11,7 @@ from feature_store.sqlite_file import Schema, SQLiteFile, open_file
 
 pytestmark = pytest.mark.anyio
 
-NUMBERS = Schema(77, version=1, statements=["CREATE TABLE numbers (n INTEGER UNIQUE)"], migrations={})
+NUMBERS = Schema(77, version=1, statements=["CREATE TABLE numbers (n INTEGER UNIQUE)"], earlier="start anew")
 
 
 @pytest.fixture
@@ -72,39 +72,29 @@ async def test_a_mistake_of_ours_is_not_told_as_one_of_the_file(file: SQLiteFile
     assert await file.read(numbers_in) == []
 
 
-class TestMigration:
-    async def test_a_file_is_brought_through_each_version_in_turn(self, tmp_path: Path) -> None:
-        await make_and_add_one(tmp_path / "numbers.sqlite")
-        third = NUMBERS._replace(
-            version=3,
-            migrations={
-                1: ["ALTER TABLE numbers RENAME TO second"],
-                2: ["CREATE TABLE numbers (n INTEGER)", "INSERT INTO numbers SELECT n + 1 FROM second"],
-            },
-        )
-        for _ in range(2):  # the second time there is nothing to do
-            async with open_file(tmp_path / "numbers.sqlite", third, busy_seconds=0.05) as file:
-                assert await file.read(numbers_in) == [2]
-
-    async def test_a_migration_that_fails_half_way_leaves_the_file_as_it_was(self, tmp_path: Path) -> None:
-        await make_and_add_one(tmp_path / "numbers.sqlite")
-        failing = NUMBERS._replace(version=2, migrations={1: ["DELETE FROM numbers", "DROP TABLE no_such_table"]})
-        with pytest.raises(StoreUnavailable, match="no such table"):
-            async with open_file(tmp_path / "numbers.sqlite", failing, busy_seconds=0.05):
-                pass
-        async with open_file(tmp_path / "numbers.sqlite", NUMBERS, busy_seconds=0.05) as file:
-            assert await file.read(numbers_in) == [1]
-
-    async def test_a_file_of_an_earlier_version_that_nothing_leads_on_from_is_refused(self, tmp_path: Path) -> None:
-        await make_and_add_one(tmp_path / "numbers.sqlite")
-        with pytest.raises(StoreError, match="has version 1 of the store's tables; this Hearth knows 2"):
-            async with open_file(tmp_path / "numbers.sqlite", NUMBERS._replace(version=2), busy_seconds=0.05):
-                pass
+@pytest.mark.parametrize(("version", "told"), [(1, "this Hearth knows 2: start anew$"), (3, "this Hearth knows 2$")])
+async def test_a_file_of_another_version_is_refused_and_who_is_late_is_told_what_to_do(
+    tmp_path: Path, version: int, told: str
+) -> None:
+    path = tmp_path / "numbers.sqlite"
+    async with open_file(path, NUMBERS._replace(version=version), busy_seconds=0.05):
+        pass
+    with pytest.raises(StoreError, match=f"has version {version} of the store's tables; {told}"):
+        async with open_file(path, NUMBERS._replace(version=2), busy_seconds=0.05):
+            pass
 
 
-async def make_and_add_one(path: Path) -> None:
-    async with open_file(path, NUMBERS, busy_seconds=0.05) as file:
-        await file.write(lambda connection: add(connection, 1))
+async def test_an_erasure_says_what_its_operation_says_and_is_marked_only_where_something_went(
+    file: SQLiteFile,
+) -> None:
+    """The mark makes the next one empty the log, which waits for others."""
+    await file.write(lambda connection: add(connection, 1, 2))
+    log = file.path.with_name(f"{file.path.name}-wal")
+    assert await file.erase(lambda connection: "nothing") == "nothing"
+    assert log.stat().st_size > 0
+    assert await file.erase(lambda connection: delete_all(connection) == 2)
+    pages = 3 * 5000  # no more than the removal of the mark leaves
+    assert log.stat().st_size < pages
 
 
 class TestPlace:
