@@ -1,0 +1,32 @@
+"""What the tests of the Redis store share: settings for a test's own server, and a look at what is in it."""
+
+from typing import Any
+
+import redis
+
+from feature_store.encryption import KeyRing
+from feature_store.redis_settings import RedisSettings
+
+OLD, NEW = bytes(range(32)), bytes(range(32, 64))
+RING = KeyRing([OLD])
+
+
+def settings_for(url: str, **options: Any) -> RedisSettings:
+    """Files are written anew only when a test says so; waits are short."""
+    return RedisSettings(
+        **{"url": url, "rewrite_after": None, "backoff_seconds": 0.01, "timeout_seconds": 5.0, **options}
+    )
+
+
+def people_in(client: "redis.Redis") -> list[bytes]:
+    return sorted(client.scan_iter("hearth:{*}"))
+
+
+def everything_in(client: "redis.Redis") -> bytes:
+    """All keys and values of a server, one behind the other."""
+    found = []
+    for key in client.scan_iter():
+        kind = client.type(key)
+        value = client.get(key) if kind == b"string" else b"".join(k + v for k, v in client.hgetall(key).items())
+        found += [key, value]
+    return b"\n".join(found)
