@@ -31,6 +31,7 @@ from feature_store.errors import CorruptStore, StoreError, StoreUnavailable
 REDIS_ERRORS = (RedisError, RedisClusterException, OSError)  # all that redis-py raises; it has two roots
 
 _CODE = re.compile(r"-?([A-Z][A-Z0-9]{2,})\b")
+_REFUSED_IN_SCRIPT = re.compile("ACL failure in script|The user executing the script can't")  # Redis 7, Redis 6
 _LASTING = (AuthenticationError, AuthorizationError, MaxConnectionsError)  # connection errors that stay
 _PASSING = (
     LostConnection,  # and BusyLoadingError, which is one
@@ -43,6 +44,7 @@ _PASSING = (
     RedisClusterException,  # no node of the cluster answers, or a slot has no node
     OSError,
 )
+_PASSING_CODES = {"CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY", "TRYAGAIN"}  # as met within a script
 _MEANINGS = {
     "BUSY": "is busy with a script",
     "CLUSTERDOWN": "is a cluster that is down",
@@ -63,7 +65,7 @@ def is_passing(error: Exception) -> bool:
     """Whether the same command may succeed a little later."""
     if isinstance(error, _LASTING) or "CERTIFICATE_VERIFY_FAILED" in str(error):
         return False
-    return isinstance(error, _PASSING)
+    return isinstance(error, _PASSING) or _code(error) in _PASSING_CODES
 
 
 def is_unknown_outcome(error: Exception) -> bool:
@@ -84,7 +86,7 @@ def named_error(error: Exception, place: str, command: str) -> StoreError:
 
 
 def _what(error: Exception, code: str) -> str:
-    if isinstance(error, NoPermissionError):
+    if isinstance(error, NoPermissionError) or _REFUSED_IN_SCRIPT.search(str(error)):
         return f"does not let us do that; its ACL refuses {_refused(str(error))}"
     if code in _MEANINGS:
         return _MEANINGS[code]
@@ -126,4 +128,6 @@ def _within_script(text: str) -> str:
 def _refused(text: str) -> str:
     """The command that an ACL refuses, from `no permissions to run the 'hset' command`; or the keys."""
     found = re.search(r"the '([a-z0-9|_-]+)' command", text)
-    return f"the command {found[1]}" if found else "the keys hearth:*"
+    if found:
+        return f"the command {found[1]}"
+    return "a command or a key of a script" if _REFUSED_IN_SCRIPT.search(text) else "the keys hearth:*"

@@ -25,8 +25,8 @@ def people_in(client: "redis.Redis") -> list[bytes]:
 def everything_in(client: "redis.Redis") -> bytes:
     """All keys and values of a server, one behind the other."""
     found = []
-    for key in client.scan_iter():
+    for key in sorted(client.scan_iter()):
         kind = client.type(key)
-        value = client.get(key) if kind == b"string" else b"".join(k + v for k, v in client.hgetall(key).items())
+        value = client.get(key) if kind == b"string" else b"".join(k + v for k, v in sorted(client.hgetall(key).items()))
         found += [key, value]
     return b"\n".join(found)

@@ -1,0 +1,248 @@
+"""What goes wrong with Redis: killed, full, read-only, out of reach, forbidden. Errors are named; nothing is half done."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from feature_store.errors import BadInput, StoreUnavailable
+from feature_store.events import Event
+from feature_store.history_limits import HistoryLimits
+from feature_store.redis_store import RedisEventStore, open_redis
+from tests.feature_store.redis_world import RING, everything_in, people_in, settings_for
+from tests.feature_store.redis_writer import PARTS, PEOPLE
+from tests.feature_store.store_contract import an_embedding, an_event
+from tests.redis_server import free_port, running_redis
+
+pytestmark = pytest.mark.anyio
+
+WRITER = "tests.feature_store.redis_writer"
+DOCUMENTED = (  # what docs/redis.md says that an ACL user needs
+    "+@connection +ping +evalsha +eval +hget +hmget +hset +hdel +hsetnx +exists +persist +pexpire +get +set +del "
+    "+scan +info +bgrewriteaof +bgsave +config|get"
+).split()
+
+
+def writer(*arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen([sys.executable, "-m", WRITER, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("kill_after", [0.4])
+async def test_no_acknowledged_event_is_lost_when_redis_is_killed_under_load(tmp_path: Path, kill_after: float) -> None:
+    acknowledged = tmp_path / "acknowledged"
+    with running_redis(tmp_path, "--appendonly", "yes", "--appendfsync", "always") as server:
+        with writer("endless", server.url, str(acknowledged), "w") as process:
+            deadline = time.monotonic() + 30
+            while not acknowledged.exists() and time.monotonic() < deadline:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(kill_after)
+            server.kill()
+            process.wait(30)
+        told = defaultdict(set)
+        for line in acknowledged.read_text().splitlines():
+            person, number, new = map(int, line.split())
+            assert new == PARTS
+            told[f"user {person}"].add(number)
+        server.start()
+        async with open_redis(settings_for(server.url), RING, limits=HistoryLimits(events=100_000)) as stores:
+            for person in range(PEOPLE):
+                events = (await stores.events.get(f"user {person}")).events
+                there = defaultdict(int)
+                for event in events:
+                    there[int(event.event_id.split("-")[1])] += 1
+                assert told[f"user {person}"] <= there.keys()
+                assert set(there.values()) == {PARTS}  # of each batch all or nothing
+                assert len(there) <= len(told[f"user {person}"]) + 1  # the one that was under way
+            assert sum(map(len, told.values())) > 20
+
+
+async def test_processes_that_write_for_one_person_at_once_lose_nothing(tmp_path: Path) -> None:
+    with running_redis(tmp_path) as server:
+        processes = [writer("some", server.url, name, "25") for name in ("a", "b")]
+        new = [int(process.communicate(timeout=60)[0]) for process in processes]
+        async with open_redis(settings_for(server.url), RING) as stores:
+            assert len((await stores.events.get("ada")).events) == 75 == sum(new)
+
+
+async def test_a_server_that_restarts_meanwhile_is_waited_for(tmp_path: Path) -> None:
+    with running_redis(tmp_path, "--appendonly", "yes", "--appendfsync", "always") as server:
+        async with open_redis(settings_for(server.url, retries=20, backoff_seconds=0.1), RING) as stores:
+            await stores.events.put([an_event()])
+            await asyncio.gather(*(stores.events.get("ada") for _ in range(5)))  # five connections that will be dead
+            server.kill()
+            put = asyncio.create_task(stores.events.put([an_event(), an_event("e2")]))
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(server.start)
+            assert await put == [False, True]
+            assert len((await stores.events.get("ada")).events) == 2
+            await stores.events.try_write()
+
+
+async def test_a_server_out_of_reach_is_named_after_bounded_attempts(tmp_path: Path) -> None:
+    url = f"redis://127.0.0.1:{free_port()}"
+    started = time.monotonic()
+    with pytest.raises(StoreUnavailable, match=f"the Redis at {url} cannot be reached"):
+        async with open_redis(settings_for(url, retries=3), RING):
+            pass
+    with running_redis(tmp_path) as server:
+        async with open_redis(settings_for(server.url, retries=1, timeout_seconds=0.2), RING) as stores:
+            server.process.send_signal(19)  # SIGSTOP: connected, and never an answer
+            try:
+                with pytest.raises(StoreUnavailable, match="does not answer in time: HGET"):
+                    await stores.events.get("ada")
+                with pytest.raises(StoreUnavailable, match="does not answer in time: EVAL"):
+                    await stores.events.try_write()
+            finally:
+                server.process.send_signal(18)
+    assert time.monotonic() - started < 15
+
+
+async def test_a_task_that_is_cancelled_leaves_no_reply_for_the_next(tmp_path: Path) -> None:
+    with running_redis(tmp_path) as server:
+        async with open_redis(settings_for(server.url, connections=1), RING) as stores:
+            for n in range(20):
+                await stores.events.put([an_event(user_id=f"user {n}", item_id=f"item {n}")])
+            for n in range(20):
+                task = asyncio.create_task(stores.events.met(f"user {n}"))
+                for _ in range(n % 7):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait([task])
+                assert (await stores.events.met("user 3")).item_ids == ("item 3",)
+
+
+async def test_a_full_server_keeps_what_it_has_and_says_that_it_is_full(tmp_path: Path) -> None:
+    with running_redis(tmp_path, "--maxmemory-policy", "noeviction") as server, server.client() as client:
+        async with open_redis(settings_for(server.url), RING) as stores:
+            await stores.events.put([an_event()])
+            await stores.embeddings.put("ada", an_embedding(1.0))
+            client.config_set("maxmemory", client.info("memory")["used_memory"] - 1)
+            before = everything_in(client)
+            for write in (
+                stores.events.put([an_event("e2")]),
+                stores.embeddings.put("ada", an_embedding(2.0)),
+                stores.events.try_write(),
+            ):
+                with pytest.raises(StoreUnavailable, match="is full: its memory has reached maxmemory"):
+                    await write
+            assert everything_in(client) == before
+            assert len((await stores.events.get("ada")).events) == 1
+            assert await stores.events.delete("ada") == 1  # erasing makes room
+            client.config_set("maxmemory", 0)
+            await stores.events.try_write()
+            assert await stores.events.put([an_event("e2")]) == [True]
+
+
+async def test_a_replica_takes_no_writes_and_a_missing_replica_is_told(tmp_path: Path) -> None:
+    for name in ("master", "replica"):
+        (tmp_path / name).mkdir()
+    with running_redis(tmp_path / "master", "--repl-diskless-sync-delay", "0") as master:
+        with pytest.raises(StoreUnavailable, match="has reached 0 replicas in time; asked for are 1"):
+            async with open_redis(settings_for(master.url, wait_replicas=1, timeout_seconds=0.4), RING) as stores:
+                pass
+        with running_redis(tmp_path / "replica", "--replicaof", "127.0.0.1", str(master.port)) as replica:
+            with replica.client() as client:
+                while client.info("replication")["master_link_status"] != "up":
+                    await asyncio.sleep(0.02)
+            async with open_redis(settings_for(master.url, wait_replicas=1), RING) as stores:
+                assert await stores.events.put([an_event(), an_event(user_id="bob")]) == [True, True]
+                with replica.client() as client:
+                    assert len(people_in(client)) == 2  # now, not soon
+            started = time.monotonic()
+            with pytest.raises(StoreUnavailable, match="is a read-only replica"):
+                async with open_redis(settings_for(replica.url, retries=2), RING) as stores:
+                    assert len((await stores.events.get("bob")).events) == 1
+                    await stores.events.put([an_event("e2")])
+            assert time.monotonic() - started < 5
+
+
+async def test_a_fail_over_is_waited_for(tmp_path: Path) -> None:
+    """The server at our address is a replica for a while, as behind a name that moves to the new master."""
+    with running_redis(tmp_path) as server, server.client() as client:
+        async with open_redis(settings_for(server.url, retries=10, backoff_seconds=0.1), RING) as stores:
+            client.execute_command("REPLICAOF", "127.0.0.1", str(free_port()))
+            put = asyncio.create_task(stores.events.put([an_event()]))
+            await asyncio.sleep(0.2)
+            assert not put.done()
+            client.execute_command("REPLICAOF", "NO", "ONE")
+            assert await put == [True]
+
+
+async def test_an_acl_user_with_the_documented_commands_can_do_everything(tmp_path: Path) -> None:
+    with running_redis(tmp_path, "--appendonly", "yes", "--save", "3600 1") as server, server.client() as client:
+        client.execute_command(
+            "ACL", "SETUSER", "cell", "on", ">pass-of-the-cell", "resetkeys", "~hearth:*", "nocommands", *DOCUMENTED
+        )
+        known = {"username": "cell", "password": SecretStr("pass-of-the-cell"), "rewrite_after": 30.0}
+        async with open_redis(settings_for(server.url, expires_after=3600.0, **known), RING) as stores:
+            assert isinstance(stores.events, RedisEventStore)
+            await stores.events.put([an_event(), an_event(user_id="bob")])
+            for n in range(3):
+                await stores.embeddings.put("ada", an_embedding(1.0, checkpoint_id=f"r{n}"))
+            await stores.embeddings.get_many(["ada", "bob"], "r2")
+            await stores.events.get("ada")
+            await stores.events.met("ada")
+            await stores.events.try_write()
+            assert await stores.events.rotate() == await stores.embeddings.rotate() == 0
+            assert await stores.embeddings.checkpoint_ids() == {"r1", "r2"}
+            assert await stores.events.forget_before(1.0) == 0
+            assert await stores.events.delete("ada") == 1
+            assert await stores.embeddings.delete("ada") == 2
+            assert await stores.events.finish_erasures()
+            assert [user_id async for user_id in stores.events.user_ids()] == ["bob"]
+        async with open_redis(settings_for(server.url, **known), RING) as stores:
+            await stores.events.put([an_event()])
+
+
+async def test_a_command_that_the_acl_refuses_is_named_and_no_password_is_shown(tmp_path: Path) -> None:
+    with running_redis(tmp_path) as server, server.client() as client:
+        rights = ("resetkeys", "~hearth:*", "nocommands", *DOCUMENTED)
+        client.execute_command("ACL", "SETUSER", "cell", "on", ">pass-of-the-cell", *rights)
+        known = {"username": "cell", "password": SecretStr("pass-of-the-cell")}
+        async with open_redis(settings_for(server.url, **known), RING) as stores:
+            await stores.embeddings.put("ada", an_embedding(1.0))
+            for refused in ("hget", "hset", "evalsha"):
+                client.execute_command("ACL", "SETUSER", "cell", f"-{refused}")
+                with pytest.raises(StoreUnavailable, match=f"its ACL refuses the command {refused}"):
+                    await stores.embeddings.put("ada", an_embedding(1.0))
+                client.execute_command("ACL", "SETUSER", "cell", f"+{refused}")
+            client.execute_command("ACL", "SETUSER", "cell", "resetkeys", "~others:*")
+            with pytest.raises(StoreUnavailable, match=r"its ACL refuses the keys hearth:\*"):
+                await stores.events.get("ada")
+        for wrong in ({"username": "cell", "password": SecretStr("wrong-password")}, {"password": SecretStr("guess")}):
+            with pytest.raises(StoreUnavailable, match="does not know that user or password") as told:
+                async with open_redis(settings_for(server.url, **wrong), RING):
+                    pass
+            shown = f"{told.value!r} {told.value.__cause__!r} {settings_for(server.url, **wrong)!r}"
+            assert "wrong-password" not in shown
+            assert "guess" not in shown
+        client.config_set("requirepass", "needed")
+        with pytest.raises(StoreUnavailable, match="asks for a password"):
+            async with open_redis(settings_for(server.url), RING):
+                pass
+
+
+async def test_an_event_of_the_future_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with running_redis(tmp_path) as server, server.client() as client:
+        async with open_redis(settings_for(server.url), RING, clock=lambda: 1000.0) as stores:
+            with pytest.raises(BadInput, match="1000"):
+                await stores.events.put([an_event(), Event("e2", "bob", "heat", "view", 1e6)])
+            assert people_in(client) == []
+
+
+async def test_a_unix_socket_leads_to_the_same_store(tmp_path: Path) -> None:
+    socket = tmp_path / "redis.sock"
+    with running_redis(tmp_path, "--unixsocket", str(socket)) as server:
+        async with open_redis(settings_for(f"unix://{socket}"), RING) as stores:
+            await stores.events.put([an_event()])
+        async with open_redis(settings_for(server.url), RING) as stores:
+            assert len((await stores.events.get("ada")).events) == 1
+        async with open_redis(settings_for(f"{server.url}/3"), RING) as stores:
+            assert not (await stores.events.get("ada")).events
+
+
