@@ -8,7 +8,11 @@
     │   ├── UnknownCheckpoint     the registry holds no checkpoint of that id
     │   ├── CorruptCheckpoint     its bytes are not those its manifest names
     │   ├── UntrustedCheckpoint   nobody we trust has signed it
-    │   └── NothingPromoted       the registry has no checkpoint in production, or none to roll back to
+    │   ├── NothingPromoted       the registry has no checkpoint in production, or none to roll back to
+    │   └── CorruptBundle         the bytes of an item bundle are not those that were signed
+    ├── RegistryUnavailable       the place of a registry cannot be reached, or does not let us in
+    ├── RegistryConflict          others are changing the same thing in a registry, again and again or just now
+    ├── BundleMismatch            the changes of an item bundle met another bundle than the one they are to
     ├── CheckpointMismatch        a vector met the items of another checkpoint
     ├── StoreError                a local store cannot be used: it was written by a later Hearth, or
     │   ├── CorruptStore          ... its bytes are damaged, or no store of ours
@@ -63,6 +67,22 @@ class UntrustedCheckpoint(CheckpointError):
 
 class NothingPromoted(CheckpointError):
     """The registry has no checkpoint in production, or none to roll back to."""
+
+
+class CorruptBundle(CheckpointError):
+    """The bytes of an item bundle are not those that were signed."""
+
+
+class RegistryUnavailable(HearthError):
+    """The place of a registry cannot be reached, or does not let us in."""
+
+
+class RegistryConflict(HearthError):
+    """Others are changing the same thing in a registry, again and again or just now."""
+
+
+class BundleMismatch(HearthError):
+    """The changes of an item bundle met another bundle than the one they are to."""
 
 
 class CheckpointMismatch(HearthError):

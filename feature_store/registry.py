@@ -1,149 +1,271 @@
-"""The checkpoint registry: a folder that training publishes to and serving reads.
+"""The checkpoint registry: what training publishes to and serving reads, in a local folder or in an object store.
 
-    checkpoints/<id>/     published checkpoints; each came here by one rename, and is never changed
-    drafts/               what is being written; nobody reads here, and leftovers of killed processes are removed
-    stages.json           which checkpoint is in production, and which were before; replaced in one step
-    lock                  held by whoever writes
+Checkpoints are published whole and never changed; which of them answers is a matter of stages
+(`feature_store.stages`), whose changes are atomic and leave a trail. Where the files are, and by what means the place
+keeps these promises, is `feature_store.registry_folder` and `feature_store.registry_objects`.
 
 Signing keys never stand here; who may publish is decided by the public keys that a reader has pinned.
 """
 
-import json
-import secrets
-import shutil
-from dataclasses import dataclass
+import os
+import pwd
+import random
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import TypeVar
 
 from feature_store.checkpoint import Checkpoint, CheckpointDraft
 from feature_store.checkpoint_reading import read_checkpoint, read_manifest
 from feature_store.checkpoint_writing import write_checkpoint
-from feature_store.durable import exclusive, remove_drafts, replace, sync_folder
-from feature_store.errors import CorruptCheckpoint, NothingPromoted, UnknownCheckpoint
-from feature_store.faults import faults_of
-from feature_store.manifest import CheckpointId, CheckpointManifest
-from feature_store.regular_file import read_regular
+from feature_store.durable import sync_folder, write_synced
+from feature_store.errors import (
+    BadInput,
+    CheckpointError,
+    CorruptCheckpoint,
+    NothingPromoted,
+    RegistryConflict,
+    UnknownCheckpoint,
+)
+from feature_store.manifest import CheckpointManifest
+from feature_store.registry_collection import MOST_AT_ONCE, Collection, Rules, reasons_to_keep
+from feature_store.registry_copies import RegistryCopies
+from feature_store.registry_files import RegistryFiles
+from feature_store.registry_folder import RegistryFolder
+from feature_store.registry_objects import RegistryObjects
 from feature_store.signing import SigningKey, TrustedKeys
+from feature_store.stages import Entry, Stage, Stages, Teller, promoted, rolled_back
 
-_LARGEST_STAGES = 1 << 20  # bytes; the longest way back that is written takes a tenth of it
-_LONGEST_WAY_BACK = 1000  # checkpoints; else the file would grow for ever, and one day be larger than is read
-
-
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """Which checkpoint answers requests, and those that did before it, oldest first: the way of a roll-back."""
-
-    production: str | None = None
-    previous: tuple[str, ...] = ()
-
-
-class _StagesFile(BaseModel):
-    """What stands in stages.json. It is not signed: nothing of it is believed that is not of this form."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    production: CheckpointId | None
-    previous: tuple[CheckpointId, ...]
+_Read = TypeVar("_Read")
+_ATTEMPTS = 30  # to be the first of several writers; one of them is first each time
+_LONGEST_PAUSE = 0.25  # seconds between two attempts
 
 
 class Registry:
-    """A registry in a local folder. The folder is made at the first publication.
+    """A registry in a local folder, or at a URL such as s3://bucket/prefix.
 
     Killed at any moment, a writer leaves a registry in which every published checkpoint is whole and the
     production checkpoint is the old or the new one.
+
+    place: the folder, which is made at the first publication, or the URL of a prefix in a bucket that is there.
+    copies: where the whole checkpoints of an object store are kept on this machine; None fetches them each time.
     """
 
-    def __init__(self, folder: Path, trusted: TrustedKeys) -> None:
-        self.folder = folder
+    def __init__(self, place: Path | str, trusted: TrustedKeys, copies: Path | None = None) -> None:
         self._trusted = trusted
-        self._checkpoints = folder / "checkpoints"
-        self._drafts = folder / "drafts"
-        self._stages = folder / "stages.json"
-        self._lock = folder / "lock"
+        self._files: RegistryFiles
+        if isinstance(place, str) and "://" in place:
+            self._files = RegistryObjects(place, trusted, RegistryCopies(copies) if copies else None)
+        else:
+            self._files = RegistryFolder(Path(place))
+
+    @property
+    def place(self) -> str:
+        """The folder or the URL, for messages."""
+        return self._files.place
+
+    @property
+    def folder(self) -> Path:
+        """The folder, for what else is kept beside checkpoints; raises `BadInput` for a registry in an object store."""
+        if isinstance(self._files, RegistryFolder):
+            return self._files.folder
+        raise BadInput(f"this needs a registry in a folder, to keep files beside it; {self.place} is none")
 
     def checkpoint_ids(self) -> list[str]:
         """Ids of all published checkpoints, in the order of their names."""
-        if not self._checkpoints.is_dir():
-            return []
-        return sorted(folder.name for folder in self._checkpoints.iterdir() if folder.is_dir())
+        return self._files.checkpoint_ids()
 
     def manifest(self, checkpoint_id: str) -> CheckpointManifest:
         """The verified manifest of a checkpoint; raises as `feature_store.checkpoint_reading.read_manifest`."""
-        return read_manifest(self._folder_of(checkpoint_id), self._trusted)
+        return self._read(checkpoint_id, read_manifest, whole=False)
 
     def load(self, checkpoint_id: str) -> Checkpoint:
         """A whole checkpoint, every byte verified; raises as `feature_store.checkpoint_reading.read_checkpoint`."""
-        return read_checkpoint(self._folder_of(checkpoint_id), self._trusted)
+        return self._read(checkpoint_id, read_checkpoint, whole=True)
 
     def publish(self, draft: CheckpointDraft, key: SigningKey) -> CheckpointManifest:
         """Add a checkpoint, whole or not at all. Publishing the same content again gives the one that is there."""
-        if not self._checkpoints.is_dir():
-            self._checkpoints.mkdir(parents=True, exist_ok=True)
-            sync_folder(self.folder)
-            sync_folder(self.folder.parent)
-        with exclusive(self._lock):
-            shutil.rmtree(self._drafts, ignore_errors=True)
-            folder = self._drafts / secrets.token_hex(8)
-            folder.mkdir(parents=True)
-            try:
-                manifest = write_checkpoint(folder, draft, key)
-                target = self._checkpoints / manifest.checkpoint_id
-                if target.exists():
-                    return self.manifest(manifest.checkpoint_id)
-                folder.rename(target)
-                sync_folder(self._checkpoints)
-            finally:
-                shutil.rmtree(self._drafts, ignore_errors=True)
-        return manifest
+        written: list[CheckpointManifest] = []
+
+        def write(folder: Path) -> str:
+            written.append(write_checkpoint(folder, draft, key))
+            return self._open_for(written[0].checkpoint_id)
+
+        added = self._files.add(write)
+        return written[0] if added else self.manifest(written[0].checkpoint_id)
+
+    def copy(self, checkpoint_id: str, source: "Registry") -> CheckpointManifest:
+        """Add a checkpoint of another registry as it was signed there, every byte verified; it needs no key."""
+        with source._files.opened(source._known(checkpoint_id), whole=True) as folder:  # noqa: SLF001 - of this class
+            manifest = read_checkpoint(folder, self._trusted).manifest
+
+            def write(draft: Path) -> str:
+                for name in (*manifest.files, "manifest.sig", "manifest.json"):
+                    write_synced(draft / name, (folder / name).read_bytes())
+                sync_folder(draft)
+                return self._open_for(checkpoint_id)
+
+            self._files.add(write)
+        return self.manifest(checkpoint_id)
 
     def stages(self) -> Stages:
-        """The stages as they are now; raises `CorruptCheckpoint` where the file that holds them holds anything else."""
-        try:
-            found = _StagesFile.model_validate_json(read_regular(self._stages, _LARGEST_STAGES))
-        except FileNotFoundError:
-            return Stages()
-        except ValidationError as error:
-            raise CorruptCheckpoint(f"{self._stages} cannot be read: {faults_of(error)}") from error
-        return Stages(found.production, found.previous)
+        """The stages as they are now; raises `CorruptCheckpoint` where what holds them holds anything else."""
+        return self._files.newest().stages
 
     def production(self) -> str:
         """The id of the checkpoint in production; raises `NothingPromoted`."""
         production = self.stages().production
         if production is None:
             published = ", ".join(self.checkpoint_ids()) or "none"
-            raise NothingPromoted(f"no checkpoint of {self.folder} is in production; published: {published}")
+            raise NothingPromoted(f"no checkpoint of {self.place} is in production; published: {published}")
         return production
 
-    def promote(self, checkpoint_id: str) -> Stages:
-        """Put a checkpoint into production after reading and verifying all of it."""
+    def promote(self, checkpoint_id: str, to: Stage = "production", *, who: str | None = None, why: str = "") -> Stages:
+        """Put a checkpoint into a stage after reading and verifying all of it.
+
+        to: "candidate" takes it out of the shadow.
+        who, why: for the trail; without a name, the account that this process runs under.
+
+        Raises:
+            RegistryConflict: it is being removed, or other writers were first again and again.
+        """
         self.load(checkpoint_id)
-        with exclusive(self._lock):
-            now = self.stages()
-            if now.production == checkpoint_id:
+        teller = Teller(who or this_account(), why)
+
+        def decide(now: Entry) -> Entry:
+            self._open_for(self._known(checkpoint_id), now)  # a collection may have removed it by now
+            after = promoted(now.stages, checkpoint_id, to)
+            if after == now.stages:
                 return now
-            previous = now.previous if now.production is None else (*now.previous, now.production)
-            return self._write(Stages(checkpoint_id, previous[-_LONGEST_WAY_BACK:]))
+            return now.followed_by(after, teller.moved(checkpoint_id, now.stages, to))
 
-    def roll_back(self) -> Stages:
+        return self._change(decide).stages
+
+    def roll_back(self, *, who: str | None = None, why: str = "") -> Stages:
         """Put the checkpoint before the present one back into production; raises `NothingPromoted`."""
-        with exclusive(self._lock):
-            now = self.stages()
-            if not now.previous:
-                raise NothingPromoted(f"no checkpoint of {self.folder} was in production before {now.production}")
-            self.load(now.previous[-1])
-            return self._write(Stages(now.previous[-1], now.previous[:-1]))
+        teller = Teller(who or this_account(), why)
 
-    def _write(self, stages: Stages) -> Stages:
-        content = json.dumps({"production": stages.production, "previous": stages.previous}, indent=2)
-        remove_drafts(self._stages)
-        replace(self._stages, content.encode())
-        return stages
+        def decide(now: Entry) -> Entry:
+            after = rolled_back(now.stages, self.place)
+            back = now.previous[-1]
+            self.load(back)
+            return now.followed_by(after, teller.moved(back, now.stages, "production", "roll back"))
 
-    def _folder_of(self, checkpoint_id: str) -> Path:
-        if checkpoint_id not in self.checkpoint_ids():
-            raise UnknownCheckpoint(
-                f"there is no checkpoint {checkpoint_id!r} in {self.folder}; "
-                f"there are: {', '.join(self.checkpoint_ids()) or 'none'}"
+        return self._change(decide).stages
+
+    def audit(self, most: int = 100) -> list[Entry]:
+        """The trail: the latest entries, the newest first; those that an earlier Hearth has not numbered are none."""
+        last = self._files.newest().number or 0
+        entries = (self._files.entry(number) for number in range(last, max(last - most, -1), -1))
+        return [entry for entry in entries if entry is not None and (entry.number or entry.production)]
+
+    def collect(self, rules: Rules, *, dry_run: bool = True, who: str | None = None, why: str = "") -> Collection:
+        """Remove the checkpoints that nobody needs by these rules, or say which they are.
+
+        What goes is written down first, and cannot be promoted from then on; so a promotion by somebody else comes
+        before that and keeps its checkpoint, or after it and is refused. Killed half-way, the next collection ends it.
+        """
+        if dry_run:
+            return self._collectable(self._files.newest(), rules)
+        teller = Teller(who or this_account(), why)
+        plans: list[Collection] = []
+
+        def announce(now: Entry) -> Entry:
+            plans.append(self._collectable(now, rules))
+            removed = plans[-1].removed
+            if not removed:
+                return now  # where another was broken off, `finish` ends it
+            left = Stages(now.production, tuple(name for name in now.previous if name not in removed), now.shadow)
+            return now.followed_by(left, teller.removed("collect", removed), removing=removed)
+
+        def finish(now: Entry) -> Entry:
+            left = tuple(name for name in now.removing if name not in announced.removing)
+            return now.followed_by(now.stages, teller.removed("collected", plans[-1].removed), removing=left)
+
+        with self._files.alone():
+            announced = self._attempt(announce)
+            for name in plans[-1].removed:
+                if not self._is_young(name, rules.grace):
+                    self._files.remove(name)
+            if announced.removing:
+                self._attempt(finish)
+        return plans[-1]
+
+    def _collectable(self, now: Entry, rules: Rules) -> Collection:
+        manifests: dict[str, CheckpointManifest] = {}
+        ages = {}
+        for name in self.checkpoint_ids():
+            with suppress(FileNotFoundError):  # another collection was at work
+                ages[name] = self._files.age(name)
+                with suppress(CheckpointError):
+                    manifests[name] = self.manifest(name)
+        kept = reasons_to_keep(now, ages, manifests, rules)
+        gone = sorted([*(ages.keys() - kept.keys()), *self._files.leftovers(rules.grace)])
+        return Collection(kept, tuple(gone[:MOST_AT_ONCE]))
+
+    def _is_young(self, checkpoint_id: str, grace: float) -> bool:
+        """Whether the same content was published anew since the collection looked."""
+        try:
+            return self._files.age(checkpoint_id) < grace
+        except FileNotFoundError:
+            return False
+
+    def _change(self, decide: Callable[[Entry], Entry]) -> Entry:
+        with self._files.alone():
+            return self._attempt(decide)
+
+    def _attempt(self, decide: Callable[[Entry], Entry]) -> Entry:
+        """Add the entry that `decide` makes of the newest, which it gives back where nothing is to change."""
+        for attempt in range(_ATTEMPTS):
+            now = self._files.newest()
+            after = decide(now)
+            if after is now or self._files.add_entry(after):
+                return after
+            time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.01 * 2**attempt)))  # noqa: S311 - not a secret
+        raise RegistryConflict(
+            f"the stages of {self.place} were changed by others {_ATTEMPTS} times while this change was tried"
+        )
+
+    def _open_for(self, checkpoint_id: str, now: Entry | None = None) -> str:
+        """The same id; raises `RegistryConflict` where a collection has set out to remove it."""
+        if checkpoint_id in (now or self._files.newest()).removing:
+            raise RegistryConflict(
+                f"{checkpoint_id} is being removed from {self.place}; where that was broken off, "
+                "`hearth models collect --remove` ends it, and then it can be published again"
             )
-        return self._checkpoints / checkpoint_id
+        return checkpoint_id
+
+    def _known(self, checkpoint_id: str) -> str:
+        """The same id; raises `UnknownCheckpoint` where it is not published."""
+        published = self.checkpoint_ids()
+        if checkpoint_id not in published:
+            raise UnknownCheckpoint(
+                f"there is no checkpoint {checkpoint_id!r} in {self.place}; there are: {', '.join(published) or 'none'}"
+            )
+        return checkpoint_id
+
+    def _read(self, checkpoint_id: str, read: Callable[[Path, TrustedKeys], _Read], *, whole: bool) -> _Read:
+        self._known(checkpoint_id)
+        try:
+            with self._files.opened(checkpoint_id, whole=whole) as folder:
+                return read(folder, self._trusted)
+        except CorruptCheckpoint:
+            if not self._files.forget(checkpoint_id):
+                raise
+        with self._files.opened(checkpoint_id, whole=whole) as folder:
+            return read(folder, self._trusted)
+
+
+def this_account() -> str:
+    """The account that this process runs under, as user@machine.
+
+    >>> "@" in this_account()
+    True
+    """
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container may run under a number without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from feature_store.errors import CheckpointError
-from feature_store.registry import Registry, Stages
+from feature_store.registry import Registry
+from feature_store.stages import Stages
 from hearth.commands.options import JsonOption, RegistryOption, TrustOption
 from hearth.terminal import OUT, print_json, table
 from hearth.trust import open_registry

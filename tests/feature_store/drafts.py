@@ -32,9 +32,9 @@ def a_draft(seed: int = 0, items: int = 6, dim: int = 3) -> CheckpointDraft:
     )
 
 
-def registry_of(folder: Path, key: SigningKey) -> Registry:
+def registry_of(place: Path | str, key: SigningKey, copies: Path | None = None) -> Registry:
     """A registry whose reader trusts that key alone."""
-    return Registry(folder, TrustedKeys([key.public]))
+    return Registry(place, TrustedKeys([key.public]), copies)
 
 
 def sign_again(folder: Path, key: SigningKey, **changes: object) -> None:

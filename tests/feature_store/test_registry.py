@@ -15,8 +15,9 @@ from feature_store.errors import (
     UnknownCheckpoint,
     UntrustedCheckpoint,
 )
-from feature_store.registry import Registry, Stages
+from feature_store.registry import Registry
 from feature_store.signing import SigningKey
+from feature_store.stages import Stages
 from tests.feature_store.drafts import a_draft, registry_of
 
 
@@ -63,10 +64,13 @@ def test_the_same_published_twice_is_one_checkpoint_and_the_first(registry: Regi
     assert again.created == first.created
 
 
-def test_nothing_but_checkpoints_lock_and_stages_is_left_in_the_folder(registry: Registry, key: SigningKey) -> None:
+def test_nothing_but_checkpoints_lock_stages_and_their_trail_is_left_in_the_folder(
+    registry: Registry, key: SigningKey
+) -> None:
     for seed in (1, 1, 2):
         registry.promote(*published(registry, key, seed))
-    assert sorted(path.name for path in registry.folder.iterdir()) == ["checkpoints", "lock", "stages.json"]
+    assert sorted(path.name for path in registry.folder.iterdir()) == ["audit", "checkpoints", "lock", "stages.json"]
+    assert [path.name for path in (registry.folder / "audit").iterdir()] == ["0000000001.json"]
 
 
 def test_promoting_and_rolling_back_walk_the_same_way(registry: Registry, key: SigningKey) -> None:
@@ -148,7 +152,11 @@ def test_a_checkpoint_of_a_key_that_is_not_trusted_is_never_promoted(registry: R
         b'{"production": "../drafts", "previous": []}',
         b'{"production": "r0001-aa", "previous": ["R"]}',
         b'{"production": "r0001-aa", "previous": "r0002-bb"}',
-        b'{"production": "r0001-aa", "previous": [], "shadow": null}',
+        b'{"production": "r0001-aa", "previous": [], "shade": null}',
+        b'{"production": "r0001-aa", "previous": [], "shadow": "../drafts"}',
+        b'{"production": "r0001-aa", "previous": [], "removing": "r0002-bb"}',
+        b'{"production": "r0001-aa", "previous": [], "number": -1}',
+        b'{"production": "r0001-aa", "previous": [], "change": {}}',
         b'{"production": "r0001-aa"}',
         b'{"production": "\\ud800", "previous": []}',
         b'{"production": "\xff", "previous": []}',
@@ -194,6 +202,26 @@ def test_the_way_back_does_not_grow_for_ever(registry: Registry, key: SigningKey
     (registry.folder / "stages.json").write_text(json.dumps({"production": "r1000-aa", "previous": before}))
     registry.promote(a)
     assert registry.stages() == Stages(a, (*before[1:], "r1000-aa"))
+
+
+def test_the_stages_of_an_earlier_hearth_go_on_and_are_kept_in_the_trail(registry: Registry, key: SigningKey) -> None:
+    a, b = published(registry, key, 1, 2)
+    (registry.folder / "stages.json").write_text(json.dumps({"production": a, "previous": []}))
+    assert registry.stages() == Stages(a)
+    assert registry.promote(b) == Stages(b, (a,))
+    assert [(entry.number, entry.production) for entry in registry.audit()] == [(1, b), (0, a)]
+    assert registry_of(registry.folder, key).roll_back() == Stages(a)
+
+
+def test_stages_that_a_person_wrote_follow_those_in_the_trail(registry: Registry, key: SigningKey) -> None:
+    a, b = published(registry, key, 1, 2)
+    registry.promote(a)
+    registry.promote(b)
+    (registry.folder / "stages.json").write_text(json.dumps({"production": a, "previous": [b]}))
+    registry.roll_back()
+    trail = registry.audit()
+    assert [entry.number for entry in trail] == [3, 2, 1]
+    assert [entry.change is None for entry in trail] == [False, True, False]
 
 
 def test_a_publication_that_fails_half_way_leaves_nothing(registry: Registry, key: SigningKey) -> None:

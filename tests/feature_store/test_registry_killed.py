@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from feature_store.registry import Registry, Stages
+from feature_store.registry import Registry
+from feature_store.registry_collection import Rules
 from feature_store.signing import SigningKey
+from feature_store.stages import Stages
 from tests.feature_store.drafts import a_draft, registry_of
 
 ROOT = Path(__file__).parents[2]
@@ -120,6 +123,33 @@ def test_a_writer_killed_before_each_of_its_steps_leaves_a_sound_registry(tmp_pa
             assert registry.load(registry.production()).manifest.checkpoint_id == first
             steps += 1
     assert steps > 30
+
+
+def test_a_collection_killed_before_each_of_its_steps_leaves_a_sound_registry(tmp_path: Path, key: SigningKey) -> None:
+    """Four were in production one after the other; two of them go. What is left loads, and the next one ends it."""
+    prepared = registry_of(tmp_path / "prepared", key)
+    *gone, before, now = [prepared.publish(a_draft(seed), key).checkpoint_id for seed in range(4)]
+    for checkpoint_id in (*gone, before, now):
+        prepared.promote(checkpoint_id)
+    steps = 0
+    with writer() as program:
+        while True:
+            folder = shutil.copytree(prepared.folder, tmp_path / f"registry stopped at {steps}")
+            registry = registry_of(folder, key)
+            program.begin(job="collect", folder=str(folder), key=str(tmp_path / "key.pem"), stop=steps)
+            ended = program.end()
+            stages = registry.stages()
+            assert stages in {Stages(now, (*gone, before)), Stages(now, (before,))}
+            assert_sound(registry_of(folder, key))
+            registry.collect(Rules(keep=1, grace=0.0), dry_run=False)
+            assert registry.checkpoint_ids() == sorted([before, now])
+            assert registry.stages() == Stages(now, (before,))
+            assert not list(folder.rglob(".*"))
+            shutil.rmtree(folder)
+            if ended == 0 and steps:
+                break
+            steps += 1
+    assert steps > 20
 
 
 def test_a_key_whose_making_was_stopped_at_any_step_is_whole_or_not_there(tmp_path: Path) -> None:
