@@ -1,0 +1,113 @@
+"""Nobody is found in the raw files of Redis; and who was erased is not in there even sealed, once they are rewritten."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import redis
+from feature_store.errors import StoreUnavailable
+from feature_store.events import Event
+from feature_store.redis_rewriting import NOTE
+from feature_store.redis_store import RedisEventStore, open_redis
+from feature_store.stores import LocalStores
+from tests.feature_store.redis_world import RING, people_in, settings_for
+from tests.feature_store.store_contract import an_embedding
+from tests.redis_server import running_redis
+
+pytestmark = pytest.mark.anyio
+
+PERSISTENT = ("--appendonly", "yes", "--appendfsync", "always", "--save", "3600 1")
+# Texts and bytes as LZF in an RDB would still show them: nothing in them repeats.
+PLAIN = [b"ada-lovelace-1815", b"rear-window-1954", b"event-of-ada-42", b"kind-of-hers-7"]
+VECTOR = an_embedding(0.3183, -1.4142, 2.7182, 3.1415, 0.5772, -1.6180, 1.2020, 0.9159)
+
+
+async def told_of_ada(stores: LocalStores) -> None:
+    item, event, kind = (text.decode() for text in PLAIN[1:])
+    await stores.events.put([Event(event, PLAIN[0].decode(), item, kind, 1234567.5), Event("e", "bob", "x", "view", 1)])
+    await stores.embeddings.put(PLAIN[0].decode(), VECTOR)
+
+
+def raw(folder: Path) -> bytes:
+    """All bytes of all files."""
+    return b"".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
+
+
+async def test_the_raw_dump_and_log_show_nobody_and_after_erasure_not_even_sealed_bytes(tmp_path: Path) -> None:
+    with running_redis(tmp_path, *PERSISTENT) as server, server.client() as client:
+        async with open_redis(settings_for(server.url, rewrite_after=3600.0), RING) as stores:
+            await told_of_ada(stores)
+            client.save()
+            found = raw(tmp_path)
+            key = f"hearth:{{{stores.events.pseudonym(PLAIN[0].decode())}}}".encode()
+            sealed = list(client.hgetall(key).values())
+            assert (tmp_path / "dump.rdb").exists()
+            assert key in found  # the files are those of this server
+            assert all(value in found for value in sealed if len(value) > 20)
+            numbers = VECTOR.vector.tobytes()
+            parts = [numbers[start : start + 8] for start in range(0, len(numbers), 4)][:-1]
+            assert not [text for text in (*PLAIN, *parts) if text in found]
+
+            assert isinstance(stores.events, RedisEventStore)
+            assert await stores.events.delete(PLAIN[0].decode()) == 1
+            assert await stores.embeddings.delete(PLAIN[0].decode()) == 1
+            assert client.exists(key) == 0
+            assert sealed[0] in raw(tmp_path)  # in the log, until it is written anew
+            assert await stores.events.finish_erasures()
+            assert not await stores.events.finish_erasures()
+            left = raw(tmp_path)
+            assert key not in left
+            assert not [value for value in sealed if len(value) > 20 and value in left]
+            assert stores.events.pseudonym("bob").encode() in left
+
+
+async def test_files_are_written_anew_by_themselves_and_after_a_crash_by_the_next(tmp_path: Path) -> None:
+    with running_redis(tmp_path, *PERSISTENT) as server, server.client() as client:
+        async with open_redis(settings_for(server.url, rewrite_after=3600.0), RING) as stores:
+            await told_of_ada(stores)
+            pseudonym = stores.events.pseudonym(PLAIN[0].decode()).encode()
+            await stores.events.delete(PLAIN[0].decode())
+            await stores.embeddings.delete(PLAIN[0].decode())
+        assert client.exists(NOTE)  # closed before the files were written anew
+        assert pseudonym in raw(tmp_path)
+        async with open_redis(settings_for(server.url, rewrite_after=0.05), RING):
+            await gone(client, NOTE)
+        assert pseudonym not in raw(tmp_path)
+        async with open_redis(settings_for(server.url, rewrite_after=0.05), RING) as stores:
+            await stores.events.put([Event("e", "carl", "x", "view", 1.0)])
+            await stores.events.forget_before(2.0)
+            assert people_in(client) == []
+            await gone(client, NOTE)
+
+
+async def test_who_leaves_the_files_to_redis_leaves_no_note(tmp_path: Path) -> None:
+    with running_redis(tmp_path) as server, server.client() as client:
+        async with open_redis(settings_for(server.url, rewrite_after=None), RING) as stores:
+            await told_of_ada(stores)
+            await stores.events.delete(PLAIN[0].decode())
+            assert not client.exists(NOTE)
+
+
+async def test_a_disk_that_takes_no_file_is_told_and_tried_again(tmp_path: Path) -> None:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with running_redis(folder, "--save", "3600 1", "--stop-writes-on-bgsave-error", "no") as server:
+        with server.client() as client:
+            async with open_redis(settings_for(server.url, rewrite_after=3600.0), RING) as stores:
+                assert isinstance(stores.events, RedisEventStore)
+                await told_of_ada(stores)
+                await stores.events.delete(PLAIN[0].decode())
+                (folder / "dump.rdb").mkdir()  # a folder where the file should go
+                with pytest.raises(StoreUnavailable, match="could not do BGSAVE"):
+                    await stores.events.finish_erasures()
+                assert client.exists(NOTE)
+                (folder / "dump.rdb").rmdir()
+                assert await stores.events.finish_erasures()
+                assert not client.exists(NOTE)
+
+
+async def gone(client: "redis.Redis", key: bytes) -> None:
+    """Wait until the key is not there any more."""
+    async with asyncio.timeout(20):
+        while client.exists(key):
+            await asyncio.sleep(0.02)
