@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from feature_store.errors import BadInput
 
 Kind: TypeAlias = Literal["category", "number", "none"]
-"""What the cells of a column are: names, in a text with `|` between; finite numbers; nothing that anybody should use."""
+"""What the cells of a column are: names, in a text with `|` between; finite numbers; nothing to be used."""
 
 KINDS: tuple[Kind, ...] = ("category", "number", "none")
 CATEGORIES = ("category", "categories")  # as tables and JSON call the names that an item stands under

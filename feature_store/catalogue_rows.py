@@ -5,7 +5,7 @@ and Parquet numbers, lists and objects too, numbers with a point as exact decima
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -34,9 +34,16 @@ class Rows:
     rows: Iterator[tuple[int, Cells]]
 
 
+def _raise(fault: MalformedLine) -> None:
+    raise fault
+
+
 @contextmanager
-def open_rows(path: Path) -> Iterator[Rows]:
+def open_rows(path: Path, on_bad: Callable[[MalformedLine], None] = _raise) -> Iterator[Rows]:
     """The rows of the file.
+
+    on_bad: is told of a line of JSON Lines that is none; where it returns, the lines behind it come. In the other
+        formats nothing could be told of what comes behind such a place, so they raise.
 
     Raises:
         BadInput: the file cannot be opened, or is Parquet and pyarrow is not installed.
@@ -50,7 +57,7 @@ def open_rows(path: Path) -> Iterator[Rows]:
         first = next((line for line in lines if line.strip()), "")
     if first.lstrip().startswith("{"):
         with open_lines(path) as lines:
-            yield Rows(path, None, _json_rows(path, lines))
+            yield Rows(path, None, _json_rows(path, lines, on_bad))
         return
     with open_table(path) as table:
         columns = table.columns
@@ -65,17 +72,21 @@ def _begins(path: Path) -> bytes:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _json_rows(path: Path, lines: Iterator[str]) -> Iterator[tuple[int, Cells]]:
+def _json_rows(
+    path: Path, lines: Iterator[str], on_bad: Callable[[MalformedLine], None]
+) -> Iterator[tuple[int, Cells]]:
     for line, text in enumerate(lines, 1):
         if not text.strip():
             continue
         try:
             row = json.loads(text, parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_object)
         except (ValueError, RecursionError, InvalidOperation) as error:
-            raise MalformedLine(path, line, f"is not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise MalformedLine(path, line, "is no JSON object; each line of JSON Lines is one")
-        yield line, row
+            on_bad(MalformedLine(path, line, f"is not JSON: {error}"))
+            continue
+        if isinstance(row, dict):
+            yield line, row
+        else:
+            on_bad(MalformedLine(path, line, "is no JSON object; each line of JSON Lines is one"))
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -7,6 +7,9 @@ from feature_store.errors import BadInput
 MICROS = 1_000_000  # of one unit of a currency
 LARGEST_MICROS = 2**53 - 1  # about 9 * 10^9 units: what JSON readers and Lua count to exactly
 
+_MICRO = Decimal("0.000001")
+_LARGEST = LARGEST_MICROS * _MICRO
+
 # The currencies and funds of ISO 4217 (list one, 2024), without metals, testing codes and bond units.
 _LISTED = """
 
@@ -26,9 +29,11 @@ def micros(amount: Decimal) -> int:
     >>> micros(Decimal("0.35"))
     350000
     """
-    scaled = amount * MICROS if amount.is_finite() else Decimal("NaN")
-    if not abs(scaled) <= LARGEST_MICROS or scaled != int(scaled):
-        raise BadInput(
-            f"an amount of money has at most 6 decimal places and is at most {LARGEST_MICROS // MICROS:,}; got {amount}"
-        )
-    return int(scaled)
+    # Decimals compare exactly; arithmetic would round to the digits of its context.
+    if amount.is_finite() and abs(amount) <= _LARGEST:
+        whole = amount.quantize(_MICRO)
+        if whole == amount:
+            return int(whole.scaleb(6))
+    raise BadInput(
+        f"an amount of money has at most 6 decimal places and is at most {LARGEST_MICROS // MICROS:,}; got {amount}"
+    )

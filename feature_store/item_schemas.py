@@ -44,7 +44,7 @@ class StoredItem(BaseModel):
     numbers: of each further column of numbers that of this item.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
     type: ItemType
     item_id: Id
@@ -84,8 +84,8 @@ class Product(StoredItem):
 
     @model_validator(mode="after")
     def _a_price_has_a_currency(self) -> Self:
-        if (self.price is None) != (self.currency is None):
-            raise ValueError(f"price and currency go together; got price {self.price} and currency {self.currency}")
+        if self.price is not None and self.currency is None:
+            raise ValueError(f"currency is missing: a price ({plain(self.price)}) is in one, such as EUR")
         return self
 
     @property

@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from feature_store.errors import HearthError
-from hearth.commands import bench, data, demo, evaluate, keys, models, serve, train, tune
+from hearth.commands import bench, data, demo, evaluate, items, keys, models, serve, train, tune
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,6 +33,7 @@ app.command("train")(train.train)
 app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(models.app, name="models")
+app.add_typer(items.app, name="items")
 app.add_typer(keys.app, name="keys")
 app.command("serve")(serve.serve)
 app.add_typer(bench.app, name="bench")
