@@ -6,6 +6,7 @@ like any other.
 """
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -25,7 +26,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from feature_store.errors import StoreUnavailable
+from feature_store.errors import BadInput, StoreUnavailable
 from feature_store.redis_errors import REDIS_ERRORS, is_passing, is_unknown_outcome, named_error
 from feature_store.redis_scripts import Script
 from feature_store.redis_settings import RedisSettings
@@ -237,7 +238,11 @@ class RedisConnection:
 
 @asynccontextmanager
 async def connected(settings: RedisSettings) -> AsyncIterator[RedisConnection]:
-    """A connection for the length of the block. Nothing is sent before it is first used."""
+    """A connection for the length of the block. Nothing is sent before it is first used.
+
+    Raises:
+        BadInput: a file for TLS cannot be read.
+    """
     client = _cluster(settings) if settings.cluster else _server(settings)
     try:
         yield RedisConnection(client, settings)
@@ -296,22 +301,23 @@ def _options(settings: RedisSettings) -> dict[str, Any]:
 
 
 def _tls(settings: RedisSettings) -> dict[str, Any]:
-    def path(file: object) -> str | None:
-        return None if file is None else str(file)
-
-    return {
-        "ssl_ca_certs": path(settings.ca_file),
-        "ssl_certfile": path(settings.certificate_file),
-        "ssl_keyfile": path(settings.key_file),
-        "ssl_cert_reqs": "required",
-        "ssl_check_hostname": True,
+    files = {
+        "ssl_ca_certs": settings.ca_file,
+        "ssl_certfile": settings.certificate_file,
+        "ssl_keyfile": settings.key_file,
     }
+    for file in filter(None, files.values()):  # or it would be found out as a server that cannot be reached
+        if not os.access(file, os.R_OK):
+            raise BadInput(f"the file {file}, for TLS to the Redis at {settings.place}, cannot be read")
+    paths = {name: None if file is None else str(file) for name, file in files.items()}
+    return {**paths, "ssl_cert_reqs": "required", "ssl_check_hostname": True}
 
 
 def _is_replica(server: Server) -> bool:
     return isinstance(server, ClusterNode) and server.server_type == "replica"
 
 
-def _key_of(command: Command) -> Argument:
-    """The key of a command: behind the number of keys in those that run a script, else the first argument."""
-    return command[3] if command[0] in {"EVAL", "EVALSHA"} else command[1]
+def _key_of(run: Command) -> str:
+    """The key of a script's run: it stands behind the number of keys."""
+    key = run[3]
+    return key.decode() if isinstance(key, bytes) else str(key)

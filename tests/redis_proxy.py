@@ -17,6 +17,7 @@ class RedisProxy:
         request that is lost, or whose reply is, is cut. A late request reaches the server after the connection of its
         client was cut.
     late_seconds: how late.
+    lost: how many requests or replies were.
     trips: how many requests were answered, a pipeline counting as one.
     """
 
@@ -40,7 +41,6 @@ class RedisProxy:
                         self.trips += 1
                         to_writer.write(request)
                         continue
-                    self.lost += 1
                     replies.cancel()
                     await asyncio.wait([replies])
                     if fate == "late request":
@@ -49,6 +49,7 @@ class RedisProxy:
                     if fate != "lose request":
                         to_writer.write(request)
                         await to_reader.read(_CHUNK)  # the server has done it
+                    self.lost += 1
                     return
         finally:
             writer.transport.abort()

@@ -1,5 +1,7 @@
 """What the tests of the Redis store share: settings for a test's own server, and a look at what is in it."""
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import redis
@@ -27,6 +29,15 @@ def everything_in(client: "redis.Redis") -> bytes:
     found = []
     for key in sorted(client.scan_iter()):
         kind = client.type(key)
-        value = client.get(key) if kind == b"string" else b"".join(k + v for k, v in sorted(client.hgetall(key).items()))
+        value = (
+            client.get(key) if kind == b"string" else b"".join(k + v for k, v in sorted(client.hgetall(key).items()))
+        )
         found += [key, value]
     return b"\n".join(found)
+
+
+async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait for what another process, or another task, will do."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - no event of ours tells it
+            await asyncio.sleep(0.005)

@@ -1,16 +1,15 @@
-"""Nobody is found in the raw files of Redis; and who was erased is not in there even sealed, once they are rewritten."""
+"""Nobody is found in the raw files of Redis; who was erased is not there even sealed once they are rewritten."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
-import redis
+
 from feature_store.errors import StoreUnavailable
 from feature_store.events import Event
 from feature_store.redis_rewriting import NOTE
 from feature_store.redis_store import RedisEventStore, open_redis
 from feature_store.stores import LocalStores
-from tests.feature_store.redis_world import RING, people_in, settings_for
+from tests.feature_store.redis_world import RING, people_in, settings_for, until
 from tests.feature_store.store_contract import an_embedding
 from tests.redis_server import running_redis
 
@@ -71,13 +70,13 @@ async def test_files_are_written_anew_by_themselves_and_after_a_crash_by_the_nex
         assert client.exists(NOTE)  # closed before the files were written anew
         assert pseudonym in raw(tmp_path)
         async with open_redis(settings_for(server.url, rewrite_after=0.05), RING):
-            await gone(client, NOTE)
+            await until(lambda: not client.exists(NOTE))
         assert pseudonym not in raw(tmp_path)
         async with open_redis(settings_for(server.url, rewrite_after=0.05), RING) as stores:
             await stores.events.put([Event("e", "carl", "x", "view", 1.0)])
             await stores.events.forget_before(2.0)
             assert people_in(client) == []
-            await gone(client, NOTE)
+            await until(lambda: not client.exists(NOTE))
 
 
 async def test_who_leaves_the_files_to_redis_leaves_no_note(tmp_path: Path) -> None:
@@ -91,23 +90,16 @@ async def test_who_leaves_the_files_to_redis_leaves_no_note(tmp_path: Path) -> N
 async def test_a_disk_that_takes_no_file_is_told_and_tried_again(tmp_path: Path) -> None:
     folder = tmp_path / "redis"
     folder.mkdir()
-    with running_redis(folder, "--save", "3600 1", "--stop-writes-on-bgsave-error", "no") as server:
-        with server.client() as client:
-            async with open_redis(settings_for(server.url, rewrite_after=3600.0), RING) as stores:
-                assert isinstance(stores.events, RedisEventStore)
-                await told_of_ada(stores)
-                await stores.events.delete(PLAIN[0].decode())
-                (folder / "dump.rdb").mkdir()  # a folder where the file should go
-                with pytest.raises(StoreUnavailable, match="could not do BGSAVE"):
-                    await stores.events.finish_erasures()
-                assert client.exists(NOTE)
-                (folder / "dump.rdb").rmdir()
-                assert await stores.events.finish_erasures()
-                assert not client.exists(NOTE)
-
-
-async def gone(client: "redis.Redis", key: bytes) -> None:
-    """Wait until the key is not there any more."""
-    async with asyncio.timeout(20):
-        while client.exists(key):
-            await asyncio.sleep(0.02)
+    no_stop = ("--stop-writes-on-bgsave-error", "no")
+    with running_redis(folder, "--save", "3600 1", *no_stop) as server, server.client() as client:
+        async with open_redis(settings_for(server.url, rewrite_after=3600.0), RING) as stores:
+            assert isinstance(stores.events, RedisEventStore)
+            await told_of_ada(stores)
+            await stores.events.delete(PLAIN[0].decode())
+            (folder / "dump.rdb").mkdir()  # a folder where the file should go
+            with pytest.raises(StoreUnavailable, match="could not do BGSAVE"):
+                await stores.events.finish_erasures()
+            assert client.exists(NOTE)
+            (folder / "dump.rdb").rmdir()
+            assert await stores.events.finish_erasures()
+            assert not client.exists(NOTE)
