@@ -2,6 +2,8 @@
 
     HEARTH_CACHE          folder for data sets                   default: the user's cache folder
     HEARTH_SIGNING_KEY    PEM file of the key that signs         default: in the user's configuration folder
+    HEARTH_STORE_KEY      the keys that the store is sealed     default: a file in the user's configuration folder
+                          with, in base64
     HEARTH_REGISTRY       folder of the checkpoint registry      default: none; --registry names it
 
 An option on the command line goes before its variable.
@@ -15,6 +17,7 @@ import platformdirs
 REGISTRY = "HEARTH_REGISTRY"
 CACHE = "HEARTH_CACHE"
 SIGNING_KEY = "HEARTH_SIGNING_KEY"
+STORE_KEY = "HEARTH_STORE_KEY"
 
 
 def cache_folder() -> Path:
@@ -25,3 +28,13 @@ def cache_folder() -> Path:
 def signing_key_file() -> Path:
     """Where the user's signing key is; it is made there when it is first needed."""
     return Path(os.environ.get(SIGNING_KEY) or Path(platformdirs.user_config_dir("hearth")) / "signing-key.pem")
+
+
+def holds_store_keys() -> bool:
+    """Whether the keys of the user's stores are in the environment themselves."""
+    return STORE_KEY in os.environ
+
+
+def store_keys_file() -> Path:
+    """Where the keys of the user's stores are; one is made there when it is first needed."""
+    return Path(platformdirs.user_config_dir("hearth")) / "store.keys"

@@ -1,9 +1,11 @@
-"""Which key signs, and which keys are trusted, when the command line does not say."""
+"""Which key signs, which keys are trusted and which seal the store, when the command line does not say."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from feature_store.durable import replace
+from feature_store.encryption import own_keys
 from feature_store.errors import BadInput
 from feature_store.registry import Registry
 from feature_store.signing import PublicKey, SigningKey, TrustedKeys
@@ -46,3 +48,20 @@ def registry_folder(folder: Path) -> Path:
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file; a registry is a folder")
     return folder
+
+
+def store_keys(file: Path | None) -> Path | None:
+    """The file of keys that seal the user's store; None where they stand in the environment.
+
+    file: the one that the command line names. Where it names none, nor the environment holds keys, one is made beside
+        the user's signing key when it is first needed.
+    """
+    if file is None:
+        if environment.holds_store_keys():
+            return None
+        file = environment.store_keys_file()
+        if not file.exists():  # in a place that the user has not named
+            ERR.print(f"making the key of your store: {file}; without it the store cannot be read", soft_wrap=True)
+    with suppress(FileExistsError):  # another process was first; its key is as good
+        own_keys(file)
+    return file

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from feature_store.encryption import KEY_VARIABLE
 from serving.schemas import LONGEST_LIST
 
 _PLACEMENT_NAME = re.compile("[a-z0-9][a-z0-9-]{0,63}")  # it stands in a URL and in a metric's label
@@ -40,6 +41,9 @@ class ServingConfig(BaseModel):
     )
     store: Path | None = Field(
         default=None, description="SQLite file of events and embeddings; absent: in memory, gone with the process"
+    )
+    store_keys: Path | None = Field(
+        default=None, description=f"file of the keys that the store is sealed with; absent: those in {KEY_VARIABLE}"
     )
     store_timeout_seconds: float = Field(
         default=1.0, gt=0, allow_inf_nan=False, description="after this, people get popular items"

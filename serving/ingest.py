@@ -7,12 +7,15 @@ from pydantic import JsonValue, ValidationError
 
 from feature_store.errors import StoreUnavailable
 from feature_store.events import Event
+from feature_store.history_limits import HistoryLimits
 from serving.errors import Fault
 from serving.metrics import Metrics
 from serving.model import ServingModel
 from serving.people import People
 from serving.problems import faults_of
 from serving.schemas import EventBody
+
+_LIMITS = HistoryLimits()
 
 
 class Judged(NamedTuple):
@@ -26,8 +29,11 @@ class Judged(NamedTuple):
     refused: Mapping[int, tuple[Fault, ...]]
 
 
-def judge(batch: Sequence[JsonValue], now: float) -> Judged:
-    """Tell good events from bad ones; an event without a time is given `now`, seconds since 1970."""
+def judge(batch: Sequence[JsonValue], now: float, limits: HistoryLimits = _LIMITS) -> Judged:
+    """Tell good events from bad ones; an event without a time is given `now`, seconds since 1970.
+
+    limits: those of the store, so that an event which it would refuse is told apart from the others.
+    """
     accepted, refused = {}, {}
     for index, sent in enumerate(batch):
         try:
@@ -36,7 +42,13 @@ def judge(batch: Sequence[JsonValue], now: float) -> Judged:
             refused[index] = tuple(faults_of(error, f"#/events/{index}"))
             continue
         timestamp = now if body.timestamp is None else body.timestamp
-        accepted[index] = Event(body.event_id, body.user_id, body.item_id, body.event, timestamp, body.value)
+        if limits.lies_ahead(timestamp, now):
+            detail = f"at most {limits.future_seconds:g} s ahead of the server's clock, which has {now:.0f}"
+            refused[index] = (Fault(f"#/events/{index}/timestamp", detail),)
+            continue
+        accepted[index] = Event(
+            body.event_id, body.user_id, body.item_id, body.event, timestamp, body.value, body.vertical
+        )
     return Judged(accepted, refused)
 
 

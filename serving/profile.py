@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from feature_store.arrays import Float32Array, Int32Array
+from feature_store.met import MetItems
 from serving.errors import Fault, OtherCheckpoint, RequestRefused
 from serving.model import ServingModel
 from serving.request import Person, RecommendationRequest
 
+_NO_ROWS: Int32Array = np.empty(0, dtype=np.int32)
 _LARGEST_SCORE = float(np.finfo(np.float32).max)
 
 
@@ -18,13 +20,15 @@ class Profile:
 
     vector: float32, shape (dim,); None where there is nothing to be personal with.
     known: how many items it was folded in from; None where nobody says.
-    seen_rows: distinct rows of the items met already, ascending.
+    met_rows: distinct rows of the items that it was folded in from, ascending.
+    hidden_rows: distinct rows of what must not come back: the items met, and those the person wants no more of.
     degraded: what was missing on the way here.
     """
 
     vector: Float32Array | None
     known: int | None
-    seen_rows: Int32Array
+    met_rows: Int32Array
+    hidden_rows: Int32Array
     degraded: tuple[str, ...] = ()
 
 
@@ -42,22 +46,29 @@ def profile_of(request: RecommendationRequest, person: Person | None, model: Ser
     """
     if request.query_vector is not None:
         vector = _sent_vector(request.query_vector, request.checkpoint_id or "", model)
-        return _profile(vector, None, np.empty(0, dtype=np.int32), ())
-    stored = () if person is None else person.met.item_ids
-    rows = model.checkpoint.vocabulary.known_rows((*stored, *(request.session_item_ids or ())))
+        return _profile(vector, None, _NO_ROWS, _NO_ROWS, ())
+    met = MetItems() if person is None else person.met
+    rows = model.checkpoint.vocabulary.known_rows((*met.item_ids, *(request.session_item_ids or ())))
+    hidden = rows if not met.disliked else np.union1d(rows, model.checkpoint.vocabulary.known_rows(met.disliked))
     lost = ("store-unavailable",) if request.user_id is not None and person is None else ()
     if len(rows):
-        return _profile(_folded_in(rows, request, person, model), len(rows), rows, lost)
+        return _profile(_folded_in(rows, request, person, model), len(rows), rows, hidden, lost)
     if request.privacy_tier == "anonymous" or lost:
-        return Profile(None, 0, rows, lost)
-    return Profile(None, 0, rows, ("popularity-fallback",))
+        return Profile(None, 0, rows, hidden, lost)
+    return Profile(None, 0, rows, hidden, ("popularity-fallback",))
 
 
-def _profile(vector: Float32Array, known: int | None, seen_rows: Int32Array, degraded: tuple[str, ...]) -> Profile:
+def _profile(
+    vector: Float32Array,
+    known: int | None,
+    met_rows: Int32Array,
+    hidden_rows: Int32Array,
+    degraded: tuple[str, ...],
+) -> Profile:
     """A profile of that vector; the zero vector, to which all items are equal, is no more than popular items."""
     if not vector.any():
-        return Profile(None, known, seen_rows, (*degraded, "popularity-fallback"))
-    return Profile(vector, known, seen_rows, degraded)
+        return Profile(None, known, met_rows, hidden_rows, (*degraded, "popularity-fallback"))
+    return Profile(vector, known, met_rows, hidden_rows, degraded)
 
 
 def _folded_in(

@@ -69,7 +69,7 @@ def recommend(request: RecommendationRequest, person: Person | None, model: Serv
 
 
 def _candidates(request: RecommendationRequest, profile: Profile, model: ServingModel, shelf: Shelf) -> Candidates:
-    excluded = profile.seen_rows
+    excluded = profile.hidden_rows
     if request.exclude_item_ids:
         excluded = np.union1d(excluded, model.checkpoint.vocabulary.known_rows(request.exclude_item_ids))
     if profile.vector is None:
@@ -100,7 +100,7 @@ def _added(profile: Profile, model: ServingModel, personal_share: np.float32) ->
     """What the items met add to the scores of others; nothing where a vector came without them."""
     if model.item_item is None or not profile.known:
         return None
-    return Added(model.item_item.rows, personal_share * model.item_item.added([profile.seen_rows])[0])
+    return Added(model.item_item.rows, personal_share * model.item_item.added([profile.met_rows])[0])
 
 
 def _unknown_items(request: RecommendationRequest, model: ServingModel) -> int:

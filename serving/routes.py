@@ -36,6 +36,7 @@ from serving.schemas import (
     RecommendReply,
     Version,
 )
+from serving.session import session_items
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,14 +156,14 @@ def _request_of(body: RecommendBody, config: ServingConfig, vertical: str | None
             vector = numbers.astype(np.float32)
     if faults:
         raise RequestRefused(faults)
-    session = body.session_events
+    met, hidden = session_items((event.item_id, event.event) for event in body.session_events or ())
     return RecommendationRequest(
         k=body.k,
         user_id=body.user_id,
-        session_item_ids=None if session is None else tuple(event.item_id for event in session),
+        session_item_ids=None if body.session_events is None else met,
         query_vector=vector,
         checkpoint_id=body.checkpoint_id,
-        exclude_item_ids=tuple(body.exclude_item_ids),
+        exclude_item_ids=(*body.exclude_item_ids, *hidden),
         vertical=vertical,
         context=None if body.context is None else _context_of(body.context),
     )

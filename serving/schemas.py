@@ -32,7 +32,7 @@ class SessionEvent(_Received):
     """Something the person did just now."""
 
     item_id: Id
-    event: Id | None = Field(default=None, description="what it was; all kinds weigh the same")
+    event: Id | None = Field(default=None, description="what it was; hide: not this item")
 
 
 class ContextBody(_Received):
@@ -109,11 +109,12 @@ class EventBody(_Received):
     event_id: Id = Field(description="unique for the person; sent again, it changes nothing")
     user_id: Id
     item_id: Id
-    event: Id = Field(description="what it was, such as view, click, purchase, rating")
+    event: Id = Field(description="what it was, such as view, click, purchase, rating; hide: not this item")
     timestamp: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
-        default=None, description="seconds since 1970 (UTC); absent: now"
+        default=None, description="seconds since 1970 (UTC), no more than a day ahead of the server's; absent: now"
     )
     value: FiniteNumber | None = Field(default=None, description="how much: stars, seconds, pieces")
+    vertical: Id | None = Field(default=None, description="whose item it is, such as news; it decides what this weighs")
 
 
 class EventsBody(_Received):
@@ -144,7 +145,7 @@ class ProblemBody(BaseModel):
 
 
 class EventOutcome(BaseModel):
-    """What became of one event: 201 stored, 200 known already, 422 refused."""
+    """What became of one event: 201 stored; 200 known already, or older than what is kept; 422 refused."""
 
     index: int = Field(description="its place in the request, from 0")
     status: Literal[200, 201, 422]

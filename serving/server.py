@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from feature_store.encryption import keys_from_environment, keys_from_file
 from feature_store.memory import open_memory
 from feature_store.registry import Registry
 from feature_store.signing import PublicKey, TrustedKeys
@@ -33,7 +34,7 @@ def run(config: ServingConfig, listening: Callable[[str], None] | None = None) -
     listening: called with the address, such as `http://127.0.0.1:8080`, once requests are accepted.
 
     Raises:
-        BadInput: a trusted key cannot be read.
+        BadInput: a trusted key cannot be read, or there are no keys for the store.
         StoreError: the store cannot be opened.
         OSError: the address cannot be listened on.
     """
@@ -59,8 +60,9 @@ async def _stores(config: ServingConfig) -> AsyncIterator[LocalStores]:
         _LOG.warning("no store file is set: what people do is kept in memory, and forgotten when this process ends")
         yield open_memory()
         return
+    keys = keys_from_environment() if config.store_keys is None else keys_from_file(config.store_keys)
     # Half of the time: SQLite gives up first and says why, and its thread is free again when we give up.
-    async with open_sqlite(config.store, busy_seconds=config.store_timeout_seconds / 2) as stores:
+    async with open_sqlite(config.store, keys, busy_seconds=config.store_timeout_seconds / 2) as stores:
         yield stores
 
 

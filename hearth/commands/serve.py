@@ -5,15 +5,22 @@ from typing import Annotated
 
 import typer
 
+from hearth import environment
 from hearth.commands.options import RegistryOption, TrustOption
 from hearth.terminal import ERR
-from hearth.trust import own_key, public_file, registry_folder
+from hearth.trust import own_key, public_file, registry_folder, store_keys
 
 
 def serve(
     registry: RegistryOption,
     store: Annotated[
         Path | None, typer.Option(help="SQLite file for events and user embeddings. Default: in memory.")
+    ] = None,
+    store_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--store-key", help=f"File of the store's keys; made if absent. [{environment.STORE_KEY}: the keys]"
+        ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
@@ -33,6 +40,7 @@ def serve(
         registry=registry_folder(registry),
         trusted_keys=tuple(trust or [public_file()]),
         store=store,
+        store_keys=None if store is None else store_keys(store_key),
         host=host,
         port=port,
     )

@@ -16,6 +16,7 @@ import httpx
 import numpy as np
 
 from feature_store.catalogue import Catalogue
+from feature_store.encryption import KeyRing
 from feature_store.errors import HearthError
 from feature_store.events import Event
 from feature_store.sqlite import open_sqlite
@@ -46,7 +47,7 @@ class Answer:
     tier: str
 
 
-async def move_in(interactions: Interactions, split: Split, store: Path) -> int:
+async def move_in(interactions: Interactions, split: Split, store: Path, keys: KeyRing) -> int:
     """Put what everybody did, as far as training saw it, into the edge cell's store; how many events that is."""
     people = interactions.user_ids
     trained = {(people[u], i) for u, rows in enumerate(split.train) for i in rows.tolist()}
@@ -71,7 +72,7 @@ async def move_in(interactions: Interactions, split: Split, store: Path) -> int:
         )
         if (people[user], item) in trained
     ]
-    async with open_sqlite(store) as stores:
+    async with open_sqlite(store, keys) as stores:
         return sum(await stores.events.put(events))
 
 
@@ -83,10 +84,10 @@ class Server(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving(registry: Path, store: Path, public_key: Path, port: int, log: Path) -> Iterator[Server]:
+def serving(registry: Path, store: Path, store_keys: Path, public_key: Path, port: int, log: Path) -> Iterator[Server]:
     """A server process for the length of the block, which begins once it is ready. Its log goes to a file."""
-    command = [sys.executable, "-m", "hearth", "serve", "--port", str(port)]
-    command += ["--registry", str(registry), "--store", str(store), "--trust", str(public_key)]
+    command = [sys.executable, "-m", "hearth", "serve", "--port", str(port), "--registry", str(registry)]
+    command += ["--store", str(store), "--store-key", str(store_keys), "--trust", str(public_key)]
     with log.open("wb") as file, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=file) as process:  # noqa: S603 - our own command
         try:
             with _orderly_end():
@@ -121,9 +122,9 @@ def serve_on(server: Server) -> NoReturn:
     raise ServerFailed(f"the server at {server.address} has ended by itself, with status {status}")
 
 
-def store_history(interactions: Interactions, split: Split, store: Path) -> int:
+def store_history(interactions: Interactions, split: Split, store: Path, keys: KeyRing) -> int:
     """`move_in` for callers without an event loop."""
-    return asyncio.run(move_in(interactions, split, store))
+    return asyncio.run(move_in(interactions, split, store, keys))
 
 
 def _ask_one(

@@ -14,6 +14,7 @@ from rich.table import Table
 from benchmarks.peers import judge, quick_peers
 from benchmarks.quality import canary_of
 from feature_store.catalogue import read_catalogue
+from feature_store.encryption import own_keys
 from feature_store.registry import Registry
 from feature_store.row_ranges import one_catalogue
 from feature_store.signing import TrustedKeys
@@ -76,10 +77,12 @@ def tell(folder: Path, cache: Path, source: Path | None, port: int, *, leave: bo
     _compare(run, outcome.state)
 
     OUT.rule("4  Serving")
-    store = folder / "people.sqlite"
-    OUT.print(f"{store_history(interactions, split, store):,} events are in the edge cell's store {store}.")
+    store, store_keys = folder / "people.sqlite", folder / "store.keys"
+    events = store_history(interactions, split, store, own_keys(store_keys))
+    OUT.print(f"{events:,} events are in the edge cell's store {store}, sealed with the key in {store_keys}.")
     log = folder / "serving.log"
-    with serving(registry.folder, store, public_file(folder / "signing-key.pem"), port, log) as server:
+    public_key = public_file(folder / "signing-key.pem")
+    with serving(registry.folder, store, store_keys, public_key, port, log) as server:
         people = some_people(split, 3)
         for answer in ask(server.address, people, interactions, split, films):
             OUT.print(_as_table(answer))

@@ -110,11 +110,14 @@ async def test_a_full_disk_refuses_the_whole_call_and_keeps_what_was_there(tmp_p
     assert held == [*(f"early{n}" for n in range(50)), "after"]
 
 
-async def test_a_file_that_may_only_be_read_is_refused_by_name_and_left_alone() -> None:
-    with tempfile.TemporaryDirectory() as folder:  # not pytest's, into which nobody else can look
-        path = Path(folder, "hearth.sqlite")
+def test_a_file_that_may_only_be_read_is_refused_by_name_and_left_alone() -> None:
+    async def make(path: Path) -> None:
         async with open_sqlite(path, KEYS) as stores:
             await stores.events.put([an_event()])
+
+    with tempfile.TemporaryDirectory() as folder:  # not pytest's, into which nobody else can look
+        path = Path(folder, "hearth.sqlite")
+        asyncio.run(make(path))
         content = path.read_bytes()
         path.chmod(0o444)
         path.parent.chmod(0o555)

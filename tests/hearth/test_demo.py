@@ -184,7 +184,8 @@ def test_a_demo_that_is_told_to_end_by_sigterm_takes_its_server_with_it(trained:
     program = (
         "import sys, time; from pathlib import Path; from hearth.demo.edge_cell import serving\n"
         "registry, key, folder = map(Path, sys.argv[1:])\n"
-        "with serving(registry, folder / 'store.sqlite', key, 0, folder / 'log') as server:\n"
+        "store, store_keys = folder / 'store.sqlite', folder / 'store.keys'\n"
+        "with serving(registry, store, store_keys, key, 0, folder / 'log') as server:\n"
         "    print(server.address, flush=True); time.sleep(100)\n"
     )
     key = trained.command.key.with_suffix(".pub")

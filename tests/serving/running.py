@@ -6,12 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from feature_store.encryption import own_keys
+from feature_store.sqlite import open_sqlite
+from feature_store.stores import LocalStores
 from serving.config import ServingConfig
 from tests.serving.published import Publisher
 
@@ -82,13 +85,26 @@ def until(condition: Any, otherwise: Any) -> Any:
 
 def config_of(publisher: Publisher, **changes: Any) -> ServingConfig:
     """A configuration for tests: a free port, and a watch that does not keep them waiting."""
-    settings = {
+    settings: dict[str, Any] = {
         "registry": publisher.folder,
         "trusted_keys": (publisher.public_key,),
         "port": 0,
         "watch_seconds": 0.05,
     }
+    if "store" in changes:
+        settings["store_keys"] = keys_file(changes["store"])
+        own_keys(settings["store_keys"])  # makes it
     return ServingConfig(**settings | changes)
+
+
+def keys_file(store: Path) -> Path:
+    """Where the keys of a test's store are."""
+    return store.with_name("store.keys")
+
+
+def opened(store: Path) -> AbstractAsyncContextManager[LocalStores]:
+    """The store of a server that was made with `config_of`."""
+    return open_sqlite(store, own_keys(keys_file(store)))
 
 
 @contextmanager

@@ -11,10 +11,9 @@ import pytest
 
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.events import History
-from feature_store.sqlite import open_sqlite
 from serving.request import Person
 from tests.serving.published import Publisher, draft, folded_in, personal, popular
-from tests.serving.running import Server, config_of, running, started
+from tests.serving.running import Server, config_of, opened, running, started
 
 
 def event(user_id: str, item_id: str, /, **changes: object) -> dict[str, Any]:
@@ -32,7 +31,7 @@ def statuses(response: Any) -> list[int]:
 
 def history_in(store: Path, user_id: str) -> History:
     async def read() -> History:
-        async with open_sqlite(store) as stores:
+        async with opened(store) as stores:
             return await stores.events.get(user_id)
 
     return asyncio.run(read())
@@ -108,6 +107,29 @@ def test_an_event_of_an_item_that_the_model_does_not_know_is_stored(server: Serv
     assert statuses(server.post(event("early", "of-tomorrow"))) == [200]
 
 
+def test_an_item_that_is_hidden_is_gone_and_no_longer_counts(server: Server, content: CheckpointDraft) -> None:
+    assert statuses(server.post(event("picky", "item-4"), event("picky", "item-7"))) == [201, 201]
+    hide = event("picky", "item-7", event_id="no more", event="hide", vertical="films")
+    assert statuses(server.post(hide)) == [201]
+    expected = [item_id for item_id, _ in personal(content, ["item-4"], without=("item-7",))]
+    assert ids(server.ask(user_id="picky")) == expected
+
+
+def test_an_item_hidden_in_a_session_is_gone_and_does_not_count(server: Server, content: CheckpointDraft) -> None:
+    session = [{"item_id": "item-7"}, {"item_id": "item-4"}, {"item_id": "item-7", "event": "hide"}]
+    expected = [item_id for item_id, _ in personal(content, ["item-4"], without=("item-7",))]
+    assert ids(server.ask(session_events=session)) == expected
+
+
+def test_an_event_far_ahead_of_the_clock_is_refused_alone(server: Server) -> None:
+    now = time.time()
+    response = server.post(event("early-bird", "item-1", timestamp=now + 90_000), event("early-bird", "item-2"))
+    assert statuses(response) == [422, 201]
+    [fault] = response.json()["events"][0]["problem"]["errors"]
+    assert fault["pointer"] == "#/events/0/timestamp"
+    assert "at most 86400 s ahead of the server's clock" in fault["detail"]
+
+
 def test_an_event_without_a_time_happened_when_it_came(publisher: Publisher, tmp_path: Path) -> None:
     store = tmp_path / "store.sqlite"
     with started(config_of(publisher, store=store), tmp_path) as server:
@@ -129,7 +151,7 @@ def test_after_an_event_the_stored_embedding_is_that_of_the_whole_history(publis
             server.post(event("anna", item_id)).raise_for_status()
 
     async def stored() -> Person:
-        async with open_sqlite(store) as stores:
+        async with opened(store) as stores:
             return Person(await stores.events.met("anna"), await stores.embeddings.get("anna", model_id))
 
     met, embedding = asyncio.run(stored())
@@ -169,7 +191,7 @@ def test_a_store_that_fails_is_said_and_served_around_until_it_is_back(publisher
     with started(config_of(publisher, store=store), tmp_path) as server:
         server.serves(model_id)
         server.post(event("anna", "item-1")).raise_for_status()
-        rename(store, "events", "away")
+        rename(store, "people", "away")
 
         failed = server.post(event("anna", "item-2"), {"bad": "event"})
         assert failed.status_code == 503
@@ -188,7 +210,7 @@ def test_a_store_that_fails_is_said_and_served_around_until_it_is_back(publisher
         assert server.metric('hearth_degraded_total{reason="store-unavailable"}') == 1
         assert server.metric('hearth_events_total{outcome="failed"}') == 1
 
-        rename(store, "away", "events")
+        rename(store, "away", "people")
         assert statuses(server.post(event("anna", "item-2"))) == [201]
         assert ids(server.ask(user_id="anna")) == [name for name, _ in personal(content, ["item-1", "item-2"])]
         assert server.client.get("/readyz").json()["checks"]["store"] == {"status": "ok"}

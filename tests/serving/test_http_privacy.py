@@ -2,14 +2,15 @@
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from feature_store.embedding import UserEmbedding
-from feature_store.sqlite import open_sqlite
 from tests.serving.published import Publisher, draft
-from tests.serving.running import Server, config_of, started
+from tests.serving.running import Server, config_of, opened, started
 
 CANARIES = ("canary-person", "canary-item", "canary-event", "canary-path", "canary-query", "canary-placement",
             "canary-field", "canary-header", "0.73519", "item-17")  # fmt: skip
@@ -66,7 +67,10 @@ def test_a_failure_of_ours_is_told_by_where_it_arose_and_not_by_what_it_says(
         server.post(event).raise_for_status()
 
         async def spoil() -> None:
-            async with open_sqlite(store) as stores:
+            with closing(sqlite3.connect(store)) as other:  # else the store would not take it
+                other.execute("DELETE FROM checkpoints")
+                other.commit()
+            async with opened(store) as stores:
                 history = await stores.events.get("canary-person")
                 spoilt = UserEmbedding(np.ones(3, dtype=np.float32), model_id, history.watermark)
                 await stores.embeddings.put("canary-person", spoilt)

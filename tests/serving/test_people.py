@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from feature_store.embedding import UserEmbedding
+from feature_store.encryption import KeyRing, new_key
 from feature_store.errors import CorruptStore, StoreUnavailable
 from feature_store.events import Event
 from feature_store.memory import InMemoryEventStore, InMemoryUserEmbeddingStore
@@ -51,7 +52,7 @@ class FailingEvents(InMemoryEventStore):
         super().__init__()
         self.failure = failure
 
-    async def met(self, user_id: str) -> MetItems:
+    async def met(self, user_id: str, since: float | None = None) -> MetItems:
         if self.failure is None:
             await asyncio.sleep(3600.0)
             raise TimeoutError
@@ -104,7 +105,7 @@ async def test_of_two_posts_at_once_the_slower_does_not_leave_an_old_embedding(m
 async def test_many_posts_at_once_for_one_person_end_in_the_embedding_of_them_all(
     model: ServingModel, tmp_path: Path
 ) -> None:
-    async with open_sqlite(tmp_path / "store.sqlite") as stores:
+    async with open_sqlite(tmp_path / "store.sqlite", KeyRing([new_key()])) as stores:
         people = People(stores, timeout_seconds=10.0)
 
         async def post(number: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from feature_store.encryption import KEY_VARIABLE
 from tests.serving.published import Publisher, draft
 from tests.serving.running import PATIENCE, ROOT, config_of, running, until
 
@@ -107,6 +108,27 @@ def test_an_address_that_is_taken_and_a_store_that_is_none_are_said(publisher: P
     assert ended.returncode == 1
     assert "store.sqlite" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_store_without_its_keys_is_said_and_keys_may_come_from_the_environment(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, file = config_of(publisher, store=tmp_path / "store.sqlite"), tmp_path / "serving.json"
+    file.write_text(config.model_copy(update={"store_keys": None}).model_dump_json())
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    ended = start("-m", "serving", str(file))
+    assert ended.returncode == 1
+    assert f"the environment variable {KEY_VARIABLE} is not set" in ended.stderr
+
+    assert config.store_keys is not None
+    monkeypatch.setenv(KEY_VARIABLE, config.store_keys.read_text())
+    with running(config.model_copy(update={"store_keys": None}), tmp_path) as server:
+        assert server.stop() == 0
+    config.store_keys.write_text("AAAA" * 10 + "AAA=")
+    file.write_text(config.model_dump_json())
+    ended = start("-m", "serving", str(file))
+    assert ended.returncode == 1
+    assert "store.sqlite: a value is sealed with key" in ended.stderr
 
 
 def test_without_a_file_the_usage_is_said() -> None:

@@ -60,6 +60,25 @@ def test_a_session_is_folded_in_with_the_history_and_not_added_to_its_embedding(
     assert ids(ranked) == names(personal(CONTENT, ["item-2", "item-5"]))
 
 
+def test_what_a_person_hid_does_not_come_back_and_nobody_is_folded_in_from_it(model: ServingModel) -> None:
+    [(favourite, _), *_] = personal(CONTENT, ["item-2"])
+    person = Person(MetItems(("item-2",), 7, (favourite, "brand-new")), None)
+
+    ranked = recommend(RecommendationRequest(10, "anna"), person, model)
+
+    assert ids(ranked) == names(personal(CONTENT, ["item-2"], without=(favourite,)))
+    assert (ranked.degraded, ranked.unknown_items) == ((), 0)
+
+
+def test_who_only_hid_things_gets_what_is_popular_without_them(model: ServingModel) -> None:
+    [(first, _), *_] = popular(CONTENT)
+
+    ranked = recommend(RecommendationRequest(10, "anna"), Person(MetItems((), 7, (first,)), None), model)
+
+    assert ids(ranked) == names(popular(CONTENT, without=(first,)))
+    assert ranked.degraded == ("popularity-fallback",)
+
+
 def test_an_empty_session_leaves_the_stored_embedding_in_use(model: ServingModel) -> None:
     person = Person(met("item-2"), UserEmbedding(ELSEWHERE, model.model_id, 7))
 
