@@ -1,0 +1,191 @@
+"""The social graph in the Redis of a cell, sealed: one script a tie, so that both of its ends change at once.
+
+    graph:{ties}                       hash: index, the secret that pseudonyms are made with, sealed
+    graph:{ties}:<pseudonym>:<list>    hash: pseudonym of the other at this person -> the other and since when, sealed
+
+All of it is in one slot of a Cluster: a tie changes two people, and a script changes one slot's keys.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from feature_store.encryption import KeyRing
+from feature_store.index_secret import redis_secret, reseal_redis_secret
+from feature_store.lua import script
+from feature_store.redis_connection import RedisConnection, connected
+from feature_store.redis_scripts import REPLACE
+from feature_store.redis_settings import RedisSettings
+from feature_store.social_graph import (
+    HIDING,
+    LISTS,
+    MOST_TIES,
+    OTHER_END,
+    Relation,
+    Tie,
+    TieList,
+    exported,
+    newest_first,
+    too_many,
+)
+from feature_store.social_graph_sealing import TieSealing
+from feature_store.stores import JsonObject
+
+_GRAPH = b"graph:{ties}"
+_ASKED: tuple[TieList, ...] = ("follow", "friend", *HIDING)
+_AT_ONCE = 1000  # fields in one command
+
+_BOTH = """
+local kind, back, person, other, edge, edge_back = unpack(ARGV)
+local function at(owner, list) return KEYS[1] .. ':' .. owner .. ':' .. list end
+local function drop(list, list_back)
+  redis.call('HDEL', at(other, list_back), edge_back)
+  return redis.call('HDEL', at(person, list), edge)
+end
+"""
+# kind, list at the other end, person, other, the edge at each, what is sealed for each, most
+# -> 1 added, 0 there already or blocked, -1 too many
+_ADD = script(
+    _BOTH
+    + """
+local function has(list) return redis.call('HEXISTS', at(person, list), edge) == 1 end
+local most = tonumber(ARGV[9])
+if has(kind) then return 0 end
+if (kind == 'follow' or kind == 'friend') and (has('block') or has('blocker')) then return 0 end
+if redis.call('HLEN', at(person, kind)) >= most then return -1 end
+if kind == 'friend' and redis.call('HLEN', at(other, kind)) >= most then return -1 end
+if kind == 'block' then
+  drop('follow', 'follower')
+  drop('follower', 'follow')
+  drop('friend', 'friend')
+end
+redis.call('HSET', at(person, kind), edge, ARGV[7])
+redis.call('HSET', at(other, back), edge_back, ARGV[8])
+return 1
+"""
+)
+# kind, list at the other end, person, other, the edge at each -> how many were there
+_DROP = script(_BOTH + "return drop(kind, back)")
+
+
+@asynccontextmanager
+async def open_redis_graph(settings: RedisSettings, keys: KeyRing) -> AsyncIterator["RedisSocialGraph"]:
+    """The graph of that Redis."""
+    async with connected(settings) as connection:
+        yield RedisSocialGraph(connection, TieSealing(keys, await redis_secret(connection, _GRAPH, keys)))
+
+
+class RedisSocialGraph:
+    """Ties in hashes, two fields each."""
+
+    def __init__(self, connection: RedisConnection, sealing: TieSealing) -> None:
+        self._connection, self._sealing = connection, sealing
+
+    async def add(self, ties: Sequence[Tie]) -> list[bool]:
+        """See `SocialGraph.add`. Where a reply was lost, a tie that is new may be told as one that was there."""
+        runs = [
+            (
+                _GRAPH,
+                *self._both(tie.person, tie.kind, tie.other),
+                self._sealing.seal(tie.person, tie.kind, tie.other, tie.time),
+                self._sealing.seal(tie.other, OTHER_END[tie.kind], tie.person, tie.time),
+                MOST_TIES,
+            )
+            for tie in ties
+        ]
+        replies = [answer.reply for answer in await self._connection.write_all(_ADD, runs)]
+        for tie, reply in zip(ties, replies, strict=True):
+            if reply == -1:
+                raise too_many(tie.kind)
+        return [reply == 1 for reply in replies]
+
+    async def remove(self, ties: Sequence[Tie]) -> list[bool]:
+        """See `SocialGraph.remove`."""
+        return await self._drop([(tie.person, tie.kind, tie.other) for tie in ties])
+
+    async def follows(self, person: str, most: int = 1000) -> tuple[str, ...]:
+        """See `SocialGraph.follows`."""
+        return newest_first((await self._lists(person, ("follow",)))["follow"], most)
+
+    async def friends(self, person: str, most: int = 1000) -> tuple[str, ...]:
+        """See `SocialGraph.friends`."""
+        return newest_first((await self._lists(person, ("friend",)))["friend"], most)
+
+    async def hidden_from(self, person: str) -> frozenset[str]:
+        """See `SocialGraph.hidden_from`."""
+        lists = await self._lists(person, HIDING)
+        return frozenset(other for times in lists.values() for other in times)
+
+    async def relations(self, person: str, others: Sequence[str]) -> list[Relation]:
+        """See `SocialGraph.relations`."""
+        if not others:
+            return []
+        edges = [self._sealing.edge(person, other) for other in others]
+        found = await self._connection.ask_all([("HMGET", self._at(person, name), *edges) for name in _ASKED])
+        return [
+            Relation(follow is not None, friend is not None, hidden=any(value is not None for value in hiding))
+            for follow, friend, *hiding in zip(*found, strict=True)
+        ]
+
+    async def erase(self, user_id: str) -> Mapping[TieList, int]:
+        """See `SocialGraph.erase`. Ties that others make meanwhile are taken too, up to the last look."""
+        counts: dict[TieList, int] = dict.fromkeys(LISTS, 0)
+        while True:
+            lists = await self._lists(user_id, LISTS)
+            if not any(lists.values()):
+                return counts
+            ties = [(user_id, name, other) for name, times in lists.items() for other in times]
+            for (_, name, _), dropped in zip(ties, await self._drop(ties), strict=True):
+                counts[name] += dropped
+
+    async def delete(self, user_id: str) -> int:
+        """See `SocialGraph.delete`."""
+        return sum((await self.erase(user_id)).values())
+
+    async def export(self, user_id: str) -> JsonObject:
+        """See `SocialGraph.export`."""
+        return exported(user_id, await self._lists(user_id, LISTS))
+
+    async def rotate(self) -> int:
+        """See `SocialGraph.rotate`."""
+        sealed = await reseal_redis_secret(self._connection, _GRAPH, self._sealing.keys)
+        async for keys in self._connection.keys("graph:{ties}:*"):
+            for key in keys:
+                sealed += await self._reseal(key)
+        return sealed
+
+    async def _reseal(self, key: bytes) -> int:
+        _, _, owner, written = key.split(b":")
+        person = bytes.fromhex(owner.decode())
+        name = next(name for name in LISTS if name == written.decode())
+        values: Mapping[bytes, bytes] = await self._connection.ask("HGETALL", key)
+        changes: list[bytes] = []
+        for edge, value in values.items():
+            fresh = self._sealing.resealed(person, name, value)
+            if fresh is not None:
+                changes += [edge, value, fresh]
+        step = 3 * _AT_ONCE
+        return sum(
+            [
+                int((await self._connection.write(REPLACE, key, *changes[start : start + step])).reply)
+                for start in range(0, len(changes), step)
+            ]
+        )
+
+    async def _lists(self, person: str, names: Sequence[TieList]) -> dict[TieList, dict[str, float]]:
+        owner = self._sealing.person(person)
+        found = await self._connection.ask_all([("HVALS", self._at(person, name)) for name in names])
+        return {
+            name: dict(self._sealing.open(owner, name, sealed) for sealed in values)
+            for name, values in zip(names, found, strict=True)
+        }
+
+    async def _drop(self, ties: Sequence[tuple[str, TieList, str]]) -> list[bool]:
+        runs = [(_GRAPH, *self._both(*tie)) for tie in ties]
+        return [answer.reply == 1 for answer in await self._connection.write_all(_DROP, runs)]
+
+    def _both(self, person: str, name: TieList, other: str) -> tuple[bytes | str, ...]:
+        ends = (self._sealing.person(person).hex(), self._sealing.person(other).hex())
+        return name, OTHER_END[name], *ends, self._sealing.edge(person, other), self._sealing.edge(other, person)
+
+    def _at(self, person: str, name: TieList) -> bytes:
+        return b":".join((_GRAPH, self._sealing.person(person).hex().encode(), name.encode()))
