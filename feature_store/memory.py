@@ -30,6 +30,7 @@ class InMemoryEventStore:
     ) -> None:
         self._limits, self._weights, self._clock = limits or HistoryLimits(), weights or EventWeights(), clock
         self._records: dict[str, PersonRecord] = {}
+        self._met: dict[str, MetItems] = {}  # of each record, made when it changes: it is asked for far more often
         self._secret = secrets.token_bytes(KEY_BYTES)
 
     async def put(self, events: Sequence[Event]) -> list[bool]:
@@ -37,10 +38,10 @@ class InMemoryEventStore:
         self._limits.require_past(events, self._clock())
         flags = [False] * len(events)
         for user_id, places in by_person(events).items():
-            theirs = [events[place] for place in places]
-            self._records[user_id], new = add(
-                self._records.get(user_id), theirs, self._limits, self._weights, new_token()
-            )
+            before, theirs = self._records.get(user_id), [events[place] for place in places]
+            record, new = add(before, theirs, self._limits, self._weights, new_token())
+            if record is not before:
+                self._keep(record)
             for place, is_new in zip(places, new, strict=True):
                 flags[place] = is_new
         return flags
@@ -51,10 +52,13 @@ class InMemoryEventStore:
 
     async def met(self, user_id: str, since: float | None = None) -> MetItems:
         """See `EventStore.met`."""
-        return met(self._record(user_id), self._weights, since)
+        if since is not None:
+            return met(self._record(user_id), self._weights, since)
+        return self._met.get(user_id, MetItems())
 
     async def delete(self, user_id: str) -> int:
         """See `EventStore.delete`."""
+        self._met.pop(user_id, None)
         record = self._records.pop(user_id, PersonRecord(user_id))
         return len(record.events) + len(record.signals)
 
@@ -68,9 +72,10 @@ class InMemoryEventStore:
         for user_id, record in list(self._records.items()):
             left = forget_before(record, time, new_token())
             gone += len(record.events) - len(left.events)
-            self._records[user_id] = left
             if left.is_empty:
-                del self._records[user_id]
+                del self._records[user_id], self._met[user_id]
+            elif left is not record:
+                self._keep(left)
         return gone
 
     async def try_write(self) -> None:
@@ -88,6 +93,10 @@ class InMemoryEventStore:
     def pseudonym(self, user_id: str) -> str:
         """See `EventStore.pseudonym`. It is another one in each process."""
         return pseudonym(self._secret, user_id).hex()
+
+    def _keep(self, record: PersonRecord) -> None:
+        self._records[record.user_id] = record
+        self._met[record.user_id] = met(record, self._weights)
 
     def _record(self, user_id: str) -> PersonRecord:
         return self._records.get(user_id, PersonRecord(user_id))

@@ -28,7 +28,7 @@ from feature_store.met import MetItems
 from feature_store.person_record import PersonRecord, Signal
 
 _VERSION = b"\x01"
-_LEVEL = 1  # of deflate: 6 takes three times as long for a tenth less
+_LEVEL = 1  # of deflate: 6 takes almost three times as long for a sixteenth less
 _LARGEST = 1 << 26  # bytes of JSON that we unpack; far more than any limits allow of one person
 _MARK = struct.Struct("<Q")
 _LITTLE_ENDIAN = np.dtype("<f4")

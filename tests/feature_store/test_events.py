@@ -10,7 +10,7 @@ from feature_store.errors import BadInput
 from feature_store.events import LONGEST_ID, Event, History
 
 GOOD = Event("e1", "ada", "heat", "view", 1.0)
-TEXTS = ("event_id", "user_id", "item_id", "event")
+TEXTS = ("event_id", "user_id", "item_id", "event", "vertical")
 
 
 def with_text(name: str, text: str) -> Event:
