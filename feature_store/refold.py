@@ -6,7 +6,7 @@ broken off anywhere, and the next one does what is left.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from feature_store.checkpoint import Checkpoint
@@ -37,7 +37,12 @@ class Refolded:
 
 
 async def refold(
-    stores: LocalStores, checkpoint: Checkpoint, *, batch: int = BATCH, pause_seconds: float = 0.0
+    stores: LocalStores,
+    checkpoint: Checkpoint,
+    *,
+    batch: int = BATCH,
+    pause_seconds: float = 0.0,
+    goes_on: Callable[[], bool] = lambda: True,
 ) -> Refolded:
     """Fold in everybody whose embedding for the checkpoint is not there, or is of another history than theirs now.
 
@@ -46,12 +51,15 @@ async def refold(
         checkpoint: whose items they are folded in on.
         batch: people folded in at once; between two batches others have their turn.
         pause_seconds: to wait after each batch, so as to leave more of the machine to requests.
+        goes_on: asked before each batch; once it is false the rest of the people are left as they are.
 
     Raises:
         StoreError: the store cannot say who its people are.
     """
     total = Refolded()
     async for people in _batches(stores.events.user_ids(), batch):
+        if not goes_on():
+            break
         total += await _refold(stores, checkpoint, people)
         await asyncio.sleep(pause_seconds)
     return total

@@ -23,6 +23,7 @@ from serving.connections import ACCEPTED_AT_ONCE, limits_of, protocol
 from serving.live import LiveModel
 from serving.logs import log_to_stderr
 from serving.metrics import create_metrics
+from serving.sweep import keep_folded_in
 
 _LOG = logging.getLogger("serving.server")
 _WAITING_CONNECTIONS = 2048  # that the kernel keeps for us until we accept them
@@ -49,9 +50,13 @@ async def serve(config: ServingConfig, listening: Callable[[str], None] | None =
     live = LiveModel(Registry(config.registry, trusted), metrics, config.watch_seconds)
     with _bound(config) as bound:
         async with _stores(config) as stores, asyncio.TaskGroup() as tasks:
-            watch = tasks.create_task(live.watch())
+            beside = [
+                tasks.create_task(live.watch()),
+                tasks.create_task(keep_folded_in(live, stores, config.watch_seconds)),
+            ]
             await _listen(create_app(config, live, stores, metrics), bound, config, listening)
-            watch.cancel()
+            for task in beside:
+                task.cancel()
 
 
 @asynccontextmanager

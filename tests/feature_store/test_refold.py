@@ -108,6 +108,16 @@ def test_a_failure_costs_those_whom_it_is_about_and_nobody_else(
     asyncio.run(run())
 
 
+def test_a_sweep_that_nobody_wants_any_more_stops_after_its_batch() -> None:
+    async def run() -> None:
+        stores = await lived_in()
+        wanted = iter([True, True, False])
+        assert await refold(stores, NEW, batch=10, goes_on=lambda: next(wanted)) == Refolded(people=20, folded=20)
+        assert await refold(stores, NEW) == Refolded(people=25, folded=5)
+
+    asyncio.run(run())
+
+
 def test_requests_have_their_turn_between_two_batches() -> None:
     async def run() -> None:
         stores = await lived_in()
