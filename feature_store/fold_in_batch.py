@@ -87,6 +87,7 @@ def solve(vectors: Float32Array, diagonal: Float32Array, scale: Float32Array, ri
     dim = vectors.shape[2]
     solution = np.zeros_like(right)
     residual = right.copy()
+    scale = np.maximum(scale, _TINY)
     direction = residual / scale
     descent = np.vecdot(residual, direction)
     goal = np.float32(TOLERANCE**2) * descent

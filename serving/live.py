@@ -6,8 +6,6 @@ import time
 from dataclasses import dataclass
 from typing import NoReturn
 
-import numpy as np
-
 from feature_store.errors import HearthError
 from feature_store.registry import Registry
 from serving.errors import NoModel
@@ -83,7 +81,7 @@ class LiveModel:
             return
         try:
             model = await asyncio.to_thread(self._build, promoted)
-        except (HearthError, OSError, np.linalg.LinAlgError) as error:
+        except (HearthError, OSError) as error:
             self._failed(promoted, error)
             return
         self._swap(model)

@@ -5,15 +5,10 @@ import json
 import os
 import time
 
-import numpy as np
 import pytest
 
-from feature_store.checkpoint import CheckpointDraft
-from feature_store.fold_in import FoldInSettings
 from feature_store.registry import Registry, Stages
-from feature_store.row_ranges import one_catalogue
 from feature_store.signing import SigningKey, TrustedKeys
-from feature_store.vocabulary import ItemVocabulary
 from serving.errors import NoModel
 from serving.live import LiveModel, SwapFailure
 from serving.metrics import Metrics, create_metrics
@@ -103,24 +98,6 @@ def test_a_checkpoint_that_nobody_trusted_has_signed_is_not_served(publisher: Pu
 
     assert look(live) == first
     assert live.failure == SwapFailure(second, "UntrustedCheckpoint")
-
-
-def test_a_checkpoint_that_nobody_can_be_folded_in_on_is_not_served(publisher: Publisher) -> None:
-    live, _ = live_of(publisher)
-    first = publisher.publish(draft(1))
-    look(live)
-    flat = CheckpointDraft(
-        vocabulary=ItemVocabulary(["one", "two"]),
-        item_vectors=np.zeros((2, 8), dtype=np.float32),
-        item_counts=np.ones(2, dtype=np.float32),
-        fold_in=FoldInSettings(0.1, 1e-46),  # which is 0 as a float32
-        round_number=2,
-        catalogues=one_catalogue("films", 2),
-    )
-    second = publisher.publish(flat)
-
-    assert look(live) == first
-    assert live.failure == SwapFailure(second, "LinAlgError")
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"production": 3}'])
