@@ -137,6 +137,21 @@ async def test_many_processes_open_a_new_file_at_once(tmp_path: Path) -> None:
         assert len([user_id async for user_id in stores.events.user_ids()]) == 3
 
 
+async def test_of_two_openings_of_one_file_neither_loses_what_the_other_wrote(tmp_path: Path) -> None:
+    """A record is read, changed and written: with another writer in between, one of the two changes would be gone."""
+    path = tmp_path / "hearth.sqlite"
+    async with open_sqlite(path, KEYS) as one, open_sqlite(path, KEYS) as two:
+        puts = [
+            stores.events.put([an_event(f"e{n}", item_id=f"item {n:02}"), an_event("both")])
+            for n, stores in enumerate([one, two] * 10)
+        ]
+        flags = await asyncio.gather(*puts)
+        assert [new for new, _ in flags] == [True] * 20
+        assert sum(new for _, new in flags) == 1
+        assert len((await one.events.get("ada")).events) == 21
+        assert await two.events.met("ada") == await one.events.met("ada")
+
+
 class TestWaiting:
     async def test_the_event_loop_goes_on_while_the_file_is_held(self, tmp_path: Path) -> None:
         async with open_sqlite(tmp_path / "hearth.sqlite", KEYS) as stores:

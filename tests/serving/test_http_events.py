@@ -134,13 +134,14 @@ def test_an_event_without_a_time_happened_when_it_came(publisher: Publisher, tmp
     store = tmp_path / "store.sqlite"
     with started(config_of(publisher, store=store), tmp_path) as server:
         before = time.time()
-        server.post(event("anna", "item-1"), event("anna", "item-2", timestamp=5.5, value=3.0)).raise_for_status()
+        told = event("anna", "item-2", timestamp=5.5, value=3.0, vertical="films")
+        server.post(event("anna", "item-1"), told).raise_for_status()
         after = time.time()
 
     [past, now] = history_in(store, "anna").events
-    assert (past.item_id, past.timestamp, past.value) == ("item-2", 5.5, 3.0)
+    assert (past.item_id, past.timestamp, past.value, past.vertical) == ("item-2", 5.5, 3.0, "films")
     assert before <= now.timestamp <= after
-    assert now.value is None
+    assert (now.value, now.vertical) == (None, None)
 
 
 def test_after_an_event_the_stored_embedding_is_that_of_the_whole_history(publisher: Publisher, tmp_path: Path) -> None:

@@ -54,11 +54,13 @@ def scores(content: CheckpointDraft, seen: tuple[str, ...]) -> np.ndarray:
 @pytest.mark.parametrize("seen", [MANY, ("item-3", "item-6"), ("item-1",)], ids=["many", "few", "none with weights"])
 @pytest.mark.parametrize("vertical", [None, "films"])
 def test_the_list_is_ranked_by_the_formula(model: ServingModel, seen: tuple[str, ...], vertical: str | None) -> None:
-    request = RecommendationRequest(60, "anna", vertical=vertical)
-    ranked = recommend(request, Person(MetItems(tuple(sorted(seen)), 7), None), model)
+    """Also beside items that the person hid: these are left out, and add nothing to the scores of others."""
+    request, hidden = RecommendationRequest(60, "anna", vertical=vertical), ("item-18", "item-57")
+    ranked = recommend(request, Person(MetItems(tuple(sorted(seen)), 7, hidden), None), model)
 
     expected = scores(CONTENT, seen)
-    shown = [row for row in range(60) if f"item-{row}" not in seen and (vertical is None or not 20 <= row < 50)]
+    left_out = {*seen, *hidden}
+    shown = [row for row in range(60) if f"item-{row}" not in left_out and (vertical is None or not 20 <= row < 50)]
     best = sorted(shown, key=lambda row: -expected[row])
     assert [item.item_id for item in ranked.items] == [f"item-{row}" for row in best]
     assert [item.score for item in ranked.items] == pytest.approx(expected[best].tolist(), rel=1e-4, abs=1e-5)
