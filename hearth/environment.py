@@ -5,6 +5,7 @@
     HEARTH_STORE_KEY      the keys that the store is sealed     default: a file in the user's configuration folder
                           with, in base64
     HEARTH_REGISTRY       folder of the checkpoint registry      default: none; --registry names it
+    HEARTH_ACTOR          who promotes, for the registry's trail default: the account, as user@machine
 
 An option on the command line goes before its variable.
 """
@@ -16,6 +17,7 @@ import platformdirs
 
 REGISTRY = "HEARTH_REGISTRY"
 CACHE = "HEARTH_CACHE"
+ACTOR = "HEARTH_ACTOR"
 SIGNING_KEY = "HEARTH_SIGNING_KEY"
 STORE_KEY = "HEARTH_STORE_KEY"
 

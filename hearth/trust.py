@@ -36,8 +36,14 @@ def trusted_keys(files: Sequence[Path] | None) -> TrustedKeys:
     return TrustedKeys([PublicKey.load(file) for file in files] if files else [own_key().public])
 
 
-def open_registry(folder: Path, files: Sequence[Path] | None = None) -> Registry:
-    """The registry of that folder, read with those keys; raises `BadInput` where there is no such folder."""
+def open_registry(place: Path | str, files: Sequence[Path] | None = None) -> Registry:
+    """The registry of that folder or URL, read with those keys; raises `BadInput` where there is no such folder.
+
+    Checkpoints of an object store are kept in the user's cache once they were fetched.
+    """
+    if isinstance(place, str) and "://" in place:
+        return Registry(place, trusted_keys(files), environment.cache_folder() / "checkpoints")
+    folder = Path(place)
     if not registry_folder(folder).is_dir():
         raise BadInput(f"there is no registry {folder}; `hearth train --registry {folder}` makes one")
     return Registry(folder, trusted_keys(files))

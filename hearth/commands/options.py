@@ -26,6 +26,15 @@ class RepeatsName(StrEnum):
 RegistryOption: TypeAlias = Annotated[
     Path, typer.Option("--registry", envvar=environment.REGISTRY, help="Folder of the checkpoint registry.")
 ]
+PlaceOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--registry",
+        metavar="PLACE",
+        envvar=environment.REGISTRY,
+        help="Folder of the checkpoint registry, or a URL such as s3://bucket/prefix.",
+    ),
+]
 SigningKeyOption: TypeAlias = Annotated[
     Path | None,
     typer.Option("--signing-key", help=f"PEM file of the key that signs; made if absent. [{environment.SIGNING_KEY}]"),

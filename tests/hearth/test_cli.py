@@ -44,7 +44,7 @@ def test_all_checkpoints_are_listed_the_newest_first_with_their_stage(trained: T
     trained.command.registry(registry_copy).promote(second)
     listed = trained.command.run("models", "list", "--registry", registry_copy, "--json").json()["models"]
     assert [(model["checkpoint_id"], model["stage"]) for model in listed] == [
-        (third, "-"),
+        (third, "candidate"),
         (second, "production"),
         (first, "before"),
     ]
@@ -86,9 +86,13 @@ def test_a_promotion_is_rolled_back(trained: Trained, registry_copy: Path) -> No
     first, second = trained.checkpoint_id, _publish(trained, registry_copy, 7)
     there = ("--registry", registry_copy, "--json")
     promoted = trained.command.run("models", "promote", second, *there).json()
-    assert promoted == {"production": second, "previous": [first]}
+    assert promoted == {"production": second, "previous": [first], "shadow": None}
     assert trained.command.registry(registry_copy).production() == second
-    assert trained.command.run("models", "roll-back", *there).json() == {"production": first, "previous": []}
+    assert trained.command.run("models", "roll-back", *there).json() == {
+        "production": first,
+        "previous": [],
+        "shadow": None,
+    }
     assert trained.command.registry(registry_copy).production() == first
     assert f"before {first}" in trained.command.run("models", "roll-back", *there).error()
 
