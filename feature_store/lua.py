@@ -1,6 +1,7 @@
-"""Scripts in Lua: what Redis runs whole, with nothing between its steps."""
+"""Scripts in Lua: what Redis runs whole, with nothing between its steps; and hashes as it answers with them."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 
 from feature_store.redis_scripts import Script
 
@@ -8,3 +9,8 @@ from feature_store.redis_scripts import Script
 def script(text: str) -> Script:
     """The script, with the name by which a server that has seen it knows it: its SHA-1."""
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def fields(reply: Mapping[bytes, bytes] | Sequence[bytes]) -> Mapping[bytes, bytes]:
+    """A hash: as redis-py has paired it, or as Redis sends it, each field before its value."""
+    return reply if isinstance(reply, Mapping) else dict(zip(reply[::2], reply[1::2], strict=True))

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from feature_store.encryption import KeyRing
 from feature_store.index_secret import redis_secret, reseal_redis_secret
-from feature_store.lua import script
+from feature_store.lua import fields, script
 from feature_store.redis_connection import RedisConnection, connected
 from feature_store.redis_scripts import REPLACE
 from feature_store.redis_settings import RedisSettings
@@ -157,7 +157,7 @@ class RedisSocialGraph:
         _, _, owner, written = key.split(b":")
         person = bytes.fromhex(owner.decode())
         name = next(name for name in LISTS if name == written.decode())
-        values: Mapping[bytes, bytes] = await self._connection.ask("HGETALL", key)
+        values = fields(await self._connection.ask("HGETALL", key))
         changes: list[bytes] = []
         for edge, value in values.items():
             fresh = self._sealing.resealed(person, name, value)
