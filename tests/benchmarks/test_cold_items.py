@@ -69,7 +69,7 @@ def test_new_groceries_are_found_three_times_as_often_as_by_category_popularity(
     pairs = [("category", "manufacturer_id"), ("title", "manufacturer_id"), ("title", "package_size")]
     crosses = (*pairs, ("title", "brand"))
     tower = TowerSettings(text_encoder=None, crosses=crosses, content_regularization=20.0)
-    settings = TrainingSettings(dim=256, rounds=10, patience=0, tower=tower)
+    settings = TrainingSettings(dim=256, rounds=10, cohort=801, patience=0, tower=tower)
     known = source.catalogue
     assert known is not None
     items = source.split.vocabulary.item_ids
