@@ -22,7 +22,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     command = Command(tmp_path_factory.mktemp("home"))
     with running_s3() as server:
         server.make_bucket("models")
-        command.environment |= server.environment
+        command.environment |= {**server.environment, "no_proxy": "127.0.0.1"}
         yield command
 
 
