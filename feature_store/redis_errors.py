@@ -92,7 +92,7 @@ def _what(error: Exception, code: str) -> str:
         return _MEANINGS[code]
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return "has a certificate that none of our authorities has signed for it"
-    if isinstance(error, NoReply):
+    if isinstance(error, NoReply | TimeoutError):  # redis-py's, and that of asyncio
         return "does not answer in time"
     if isinstance(error, LostConnection | RedisClusterException | OSError):
         return f"cannot be reached ({type(error).__name__})"

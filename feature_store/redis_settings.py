@@ -33,8 +33,10 @@ class RedisSettings(BaseModel):
     key_file: Path | None = Field(default=None, description="PEM file of that certificate's private key")
     cluster: bool = Field(default=False, description="a Redis Cluster, of which the URL names any node")
     connections: int = Field(default=32, ge=1, le=10_000, description="at most so many at once, to each node")
-    connect_seconds: float = Field(default=2.0, gt=0, allow_inf_nan=False, description="to reach the server")
-    timeout_seconds: float = Field(default=2.0, gt=0, allow_inf_nan=False, description="for one reply")
+    connect_seconds: float = Field(default=2.0, gt=0, allow_inf_nan=False, description="of that to reach the server")
+    timeout_seconds: float = Field(
+        default=2.0, gt=0, allow_inf_nan=False, description="for one reply, and for connecting before it"
+    )
     retries: int = Field(
         default=4, ge=0, le=100, description="after the first attempt: lost connections, fail-overs, a server loading"
     )
