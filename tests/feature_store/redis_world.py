@@ -12,6 +12,13 @@ from feature_store.redis_settings import RedisSettings
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 RING = KeyRing([OLD])
 
+# What docs/redis.md says that an ACL user needs.
+DOCUMENTED = (
+    *("+@connection", "+evalsha", "+eval", "+hget", "+hmget", "+hset", "+hdel", "+hsetnx", "+exists", "+persist"),
+    *("+pexpire", "+get", "+set", "+del", "+scan", "+info", "+bgrewriteaof", "+bgsave", "+config|get"),
+)
+DOCUMENTED_FOR_CLUSTERS = ("+cluster|slots", "+cluster|shards", "+command", "+asking")
+
 
 def settings_for(url: str, **options: Any) -> RedisSettings:
     """Files are written anew only when a test says so; waits are short."""

@@ -14,7 +14,7 @@ from feature_store.errors import BadInput, StoreUnavailable
 from feature_store.events import Event
 from feature_store.history_limits import HistoryLimits
 from feature_store.redis_store import RedisEventStore, open_redis
-from tests.feature_store.redis_world import RING, everything_in, people_in, settings_for, until
+from tests.feature_store.redis_world import DOCUMENTED, RING, everything_in, people_in, settings_for, until
 from tests.feature_store.redis_writer import PARTS, PEOPLE
 from tests.feature_store.store_contract import an_embedding, an_event
 from tests.redis_server import free_port, running_redis
@@ -22,11 +22,6 @@ from tests.redis_server import free_port, running_redis
 pytestmark = pytest.mark.anyio
 
 WRITER = "tests.feature_store.redis_writer"
-# What docs/redis.md says that an ACL user needs.
-DOCUMENTED = (
-    *("+@connection", "+evalsha", "+eval", "+hget", "+hmget", "+hset", "+hdel", "+hsetnx", "+exists", "+persist"),
-    *("+pexpire", "+get", "+set", "+del", "+scan", "+info", "+bgrewriteaof", "+bgsave", "+config|get"),
-)
 
 
 def writer(*arguments: str) -> "subprocess.Popen[str]":
