@@ -17,7 +17,7 @@ import numpy as np
 
 from feature_store.arrays import Float32Array, Int32Array
 from feature_store.errors import BadInput
-from feature_store.fold_in_batch import fold_in_batch, worth_turning
+from feature_store.fold_in_batch import float32_suffices, fold_in_batch, worth_turning
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,14 @@ def fold_in(
 
     Returns:
         p, shape (dim,): the exact minimum of the loss above.
+
+    Raises:
+        BadInput: a row is not one of Q.
     """
     dim = item_vectors.shape[1]
     if not len(rows):
         return np.zeros(dim, np.float32)
+    _require_rows(rows, len(item_vectors))
     met = item_vectors[rows]
     system = (met.T @ met).astype(np.float64)  # LAPACK is faster in double precision at these sizes
     system += settings.alpha * item_gram
@@ -71,8 +75,20 @@ def fold_in_many(
 
     Where there are many, by conjugate gradients, to what float32 leaves of a residual (`feature_store.fold_in_batch`).
     """
+    items, dim = item_vectors.shape
     if not histories:
-        return np.zeros((0, item_vectors.shape[1]), np.float32)
-    if worth_turning(len(histories), len(item_vectors)):
-        return fold_in_batch(item_vectors, item_gram, histories, settings.alpha, settings.regularization)
+        return np.zeros((0, dim), np.float32)
+    alpha, regularization = settings.alpha, settings.regularization
+    if worth_turning(len(histories), items):
+        eigen = np.linalg.eigh(item_gram.astype(np.float64))
+        if float32_suffices(eigen.eigenvalues, items, alpha, regularization):
+            _require_rows(np.concatenate(histories), items)
+            return fold_in_batch(item_vectors, eigen, histories, alpha, regularization)
     return np.stack([fold_in(item_vectors, item_gram, rows, settings) for rows in histories])
+
+
+def _require_rows(rows: Int32Array, items: int) -> None:
+    if len(rows) and not (rows.min() >= 0 and rows.max() < items):
+        raise BadInput(
+            f"a history has rows from 0 to {items - 1}, of the items there are; got {rows.min()} to {rows.max()}"
+        )

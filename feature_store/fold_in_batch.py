@@ -14,13 +14,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from feature_store.arrays import Float32Array, Int32Array, Int64Array
+from feature_store.arrays import Float32Array, Float64Array, Int32Array, Int64Array
 
 TOLERANCE = 1e-6  # of the right side: what float32 leaves of a residual
 CELLS = 1 << 13  # entries of a padded array: at dim 64 its vectors fill 2 MiB, the cache of a core
 
 _FEWEST = 16  # people, below whom a batch does not pay
 _ROWS_A_PERSON = 400  # item vectors that are turned in the time in which one person is folded in alone
+_SPREAD = 1e6  # of the shared diagonals, up to which float32 carries the steps
 _TINY = np.float32(np.finfo(np.float32).tiny)  # makes 0 of 0/0: a person whose items' vectors are all zero
 
 
@@ -29,9 +30,20 @@ def worth_turning(people: int, items: int) -> bool:
     return people >= _FEWEST and people * _ROWS_A_PERSON >= items
 
 
+def float32_suffices(values: Float64Array, items: int, alpha: float, regularization: float) -> bool:
+    """Whether the diagonal that everybody's system has at least spreads so little that float32 carries the steps.
+
+    With hardly any regularisation, beside the vectors that there are, it does not.
+
+    values: eigenvalues of QᵀQ, shape (dim,).
+    """
+    ridge = regularization * (1 + alpha * items)
+    return bool(alpha * values.max() + ridge <= _SPREAD * (alpha * max(0.0, values.min()) + ridge))
+
+
 def fold_in_batch(
     item_vectors: Float32Array,
-    item_gram: Float32Array,
+    eigen: tuple[Float64Array, Float64Array],
     histories: Sequence[Int32Array],
     alpha: float,
     regularization: float,
@@ -40,19 +52,17 @@ def fold_in_batch(
 
     Args:
         item_vectors: Q, shape (items, dim).
-        item_gram: QᵀQ, shape (dim, dim).
-        histories: distinct rows of Q each; none gives the zero vector.
+        eigen: eigenvalues of QᵀQ, shape (dim,), such that `float32_suffices`, and eigenvectors, shape (dim, dim).
+        histories: distinct rows of Q each, all of them there; none gives the zero vector.
         alpha: α of the loss.
         regularization: λ of the loss.
 
     Returns:
         Each with a residual of at most `TOLERANCE` times the right side, both in the norm |r|² = Σ_j r_j² / diagonal_j.
-        People for whom 2·dim steps do not give that, as with hardly any regularisation, are solved for directly, in
-        double precision.
+        People for whom 2·dim steps do not give that are solved for directly, in double precision.
     """
     items, dim = item_vectors.shape
-    values, basis = np.linalg.eigh(item_gram.astype(np.float64))
-    basis = basis.astype(np.float32)
+    values, basis = eigen[0], eigen[1].astype(np.float32)
     turned = np.zeros((items + 1, dim), np.float32)  # and a row of zeros, where a history has ended
     np.matmul(item_vectors, basis, out=turned[:-1])
     spread = np.maximum(values, 0).astype(np.float32)
@@ -91,7 +101,7 @@ def solve(vectors: Float32Array, diagonal: Float32Array, scale: Float32Array, ri
     direction = residual / scale
     descent = np.vecdot(residual, direction)
     goal = np.float32(TOLERANCE**2) * descent
-    unsolved = goal > 0
+    unsolved = descent > 0
     for _ in range(2 * dim):
         if not unsolved.any():
             return solution

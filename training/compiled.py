@@ -3,7 +3,7 @@
 They run without Python's lock, so that threads of ours run side by side; numba's own threads are never started. The
 first call on a machine compiles, which takes seconds. The code is kept beside the module, in `__pycache__`, or where
 that cannot be written in the user's folder for caches; NUMBA_CACHE_DIR names another folder. Where none can be
-written each process compiles for itself.
+written each process compiles for itself; likewise where a power cut or a full disk has left a damaged file there.
 
 Sums may be taken in another order than they are written in, as vectors of numbers need, and a product and a sum
 rounded once; that is fixed when they are compiled, so that each call gives the same bits. NaN and infinity stay what
@@ -11,7 +11,8 @@ they are.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -26,12 +27,23 @@ def compiled(function: Function) -> Function:
     The code that is kept is compiled anew when that file changes, and only then.
     """
     try:
-        ready: Function = numba.njit(cache=True, **_OPTIONS)(function)
+        ready = numba.njit(cache=True, **_OPTIONS)(function)
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
-        ready = numba.njit(**_OPTIONS)(function)
-    return ready
+        ready = inner(function)
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        nonlocal ready
+        try:
+            return ready(*arguments)
+        except Exception:  # noqa: BLE001 - a damaged file of kept code can raise anything; what else is wrong comes again
+            ready = inner(function)
+            return ready(*arguments)
+
+    call.dispatcher = ready  # type: ignore[attr-defined]  # numba's own view of it, for whoever asks what was kept
+    return cast("Function", call)
 
 
 def inner(function: Function) -> Function:

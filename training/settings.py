@@ -54,9 +54,13 @@ class AlgorithmSettings(BaseModel):
     algorithm: Literal["curvature", "fedavg"] = "curvature"
     dim: int = Field(default=64, ge=1, le=4096, description="numbers in an item vector")
     alpha: float | None = Field(
-        default=None, gt=0, le=100, description="weight of an unmet item; by default 720 / items, at most 1"
+        default=None,
+        ge=1e-6,
+        le=100,
+        allow_inf_nan=False,
+        description="weight of an unmet item; by default 720 / items, at most 1",
     )
-    regularization: float = Field(default=0.01, gt=0, le=100, description="λ")
+    regularization: float = Field(default=0.01, ge=1e-5, le=100, allow_inf_nan=False, description="λ")
     popularity_discount: float = Field(
         default=0.0,
         ge=0,

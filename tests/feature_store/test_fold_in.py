@@ -117,3 +117,24 @@ def test_one_item_of_one_number_by_hand() -> None:
 def test_weights_that_make_no_minimum_are_refused(alpha: float, regularization: float) -> None:
     with pytest.raises(BadInput, match=r"alpha > 0 and regularization > 0; got alpha="):
         FoldInSettings(alpha, regularization)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("regularization", [1e-12, 1e-6, 0.01])
+def test_many_are_folded_in_as_exactly_as_one_whatever_the_scale(scale: float, regularization: float) -> None:
+    rng = np.random.default_rng(4)
+    Q = (scale * rng.normal(size=(60, 12))).astype(np.float32)
+    histories = [rng.choice(60, 20, replace=False).astype(np.int32) for _ in range(30)]
+    settings = FoldInSettings(0.5, regularization)
+    for p, rows in zip(fold_in_many(Q, Q.T @ Q, histories, settings), histories, strict=True):
+        expected = Q @ closed_form(Q, set(rows.tolist()), settings)
+        np.testing.assert_allclose(Q @ p, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("people", [1, 40])
+@pytest.mark.parametrize("row", [-1, 5])
+def test_rows_of_items_that_are_not_there_are_refused(people: int, row: int) -> None:
+    Q = np.ones((5, 2), dtype=np.float32)
+    histories = [np.array([1, row], dtype=np.int32)] * people
+    with pytest.raises(BadInput, match="a history has rows from 0 to 4"):
+        fold_in_many(Q, Q.T @ Q, histories, FoldInSettings(0.1, 0.1))

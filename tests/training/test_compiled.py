@@ -27,7 +27,7 @@ def sum_of_squares(most):
         total += squared(number)
     return total
 """
-CALL = "import sums; print(sums.sum_of_squares(4), sum(sums.sum_of_squares.stats.cache_hits.values()))"
+CALL = "import sums; print(sums.sum_of_squares(4), sum(sums.sum_of_squares.dispatcher.stats.cache_hits.values()))"
 
 
 @pytest.fixture
@@ -73,6 +73,18 @@ def test_a_package_folder_that_cannot_be_written_leaves_the_code_in_the_users_fo
     environment = {"PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": "", "XDG_CACHE_HOME": str(folder / "caches")}
     assert printed(start(folder, **environment)) == "14 0"
     assert printed(start(folder, **environment)) == "14 1"
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80garbage\n", b"0.68.1"])
+def test_what_is_kept_and_damaged_is_compiled_anew_and_stops_nobody(folder: Path, content: bytes) -> None:
+    """As a power cut or a full disk leaves a file."""
+    kept = folder / "kept"
+    assert printed(start(folder, NUMBA_CACHE_DIR=str(kept))) == "14 0"
+    indices = list(kept.rglob("*.nbi"))
+    assert indices
+    for index in indices:
+        index.write_bytes(content)
+    assert printed(start(folder, NUMBA_CACHE_DIR=str(kept))).split()[0] == "14"
 
 
 def test_nan_and_infinity_stay_what_they_are() -> None:
