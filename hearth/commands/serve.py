@@ -34,6 +34,8 @@ def serve(
     from serving.config import ServingConfig
     from serving.server import run
 
+    if store_key is not None and store is None:
+        raise BadInput("--store-key seals the file of --store; name that file too")
     if not trust:
         own_key()  # makes its public half, where there is none yet
     config = ServingConfig(

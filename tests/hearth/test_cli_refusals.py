@@ -1,5 +1,6 @@
 """Bad input: exit status 1 or 2, one line that says what is wrong, nothing on stdout, and never a traceback."""
 
+import asyncio
 import fcntl
 import os
 import socket
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from feature_store.encryption import KeyRing, keys_from_file, new_key
 from feature_store.errors import BadInput
 from feature_store.signing import SigningKey
+from feature_store.sqlite import open_sqlite
 from hearth.demo.folder import make_anew
 from tests.hearth.command import Ended
 from tests.hearth.conftest import SETTINGS, Trained
@@ -118,6 +121,19 @@ def test_a_port_that_is_taken_is_said(trained: Trained) -> None:
         port = str(taken.getsockname()[1])
         error = trained.command.run("serve", "--registry", trained.registry, "--port", port).error()
     assert "Address already in use" in error
+
+
+def test_a_store_of_another_key_and_a_key_for_no_store_are_said(trained: Trained, tmp_path: Path) -> None:
+    async def make() -> None:
+        async with open_sqlite(tmp_path / "people.sqlite", KeyRing([new_key()])):
+            pass
+
+    asyncio.run(make())
+    serve = ("serve", "--registry", trained.registry, "--port", "0", "--store-key", tmp_path / "store.keys")
+    assert "--store-key seals the file of --store" in trained.command.run(*serve).error()
+    error = trained.command.run(*serve, "--store", tmp_path / "people.sqlite").error()
+    assert "people.sqlite: a value is sealed with key" in error
+    assert keys_from_file(tmp_path / "store.keys").newest.hex() in error
 
 
 @pytest.mark.slow
