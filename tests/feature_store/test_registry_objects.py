@@ -132,7 +132,7 @@ def test_who_is_not_let_in_is_told_so(s3: S3Server, key: SigningKey, monkeypatch
     content = json.dumps({"Version": "2012-10-17", "Statement": [policy]})
     fsspec.filesystem("s3", skip_instance_cache=True).call_s3("put_bucket_policy", Bucket="bucket", Policy=content)
     registry = registry_of(PLACE, key)
-    with pytest.raises(RegistryUnavailable, match="403|AccessDenied"):
+    with pytest.raises(RegistryUnavailable, match=r"403|AccessDenied"):
         registry.publish(a_draft(1), key)
 
 
@@ -164,6 +164,29 @@ def test_a_store_that_writes_over_what_is_there_is_refused(key: SigningKey) -> N
     with pytest.raises(RegistryUnavailable, match="wrote over an object"):
         registry.publish(a_draft(1), key)
     assert registry.checkpoint_ids() == []
+
+
+class StammeringStore(CarelessStore):
+    """A store whose every answer is lost once: who asks again is told that the object is there, and it is their own."""
+
+    protocol = "stammering"
+    store: dict[str, object] = {}  # noqa: RUF012 - as fsspec's own has it
+
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: object) -> None:
+        was_there = self.exists(path)
+        if not (was_there and mode == "create"):
+            super().pipe_file(path, value, **kwargs)
+        if mode == "create":
+            raise FileExistsError(path)
+
+
+def test_who_has_to_ask_twice_finds_what_they_wrote_the_first_time(key: SigningKey) -> None:
+    fsspec.register_implementation("stammering", StammeringStore, clobber=True)
+    registry = registry_of("stammering://bucket/models", key)
+    a, b = [registry.publish(a_draft(seed), key).checkpoint_id for seed in (1, 2)]
+    registry.promote(a)
+    assert registry.promote(b) == Stages(b, (a,)) == registry.stages()
+    assert [entry.number for entry in registry.audit()] == [2, 1]
 
 
 @pytest.fixture

@@ -6,11 +6,18 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from feature_store.errors import BadInput, CorruptCheckpoint, NothingPromoted, UnknownCheckpoint, UntrustedCheckpoint
+from feature_store.errors import (
+    BadInput,
+    CorruptCheckpoint,
+    NothingPromoted,
+    RegistryConflict,
+    UnknownCheckpoint,
+    UntrustedCheckpoint,
+)
 from feature_store.registry import Registry, this_account
 from feature_store.registry_collection import Rules
 from feature_store.signing import SigningKey
-from feature_store.stages import Stages
+from feature_store.stages import Stages, Teller
 from tests.feature_store.drafts import a_draft, registry_of
 from tests.s3_server import S3Server, running_s3
 
@@ -172,6 +179,35 @@ def test_a_collection_removes_what_nobody_needs_and_says_so_before(
     assert registry.roll_back().production == before
     assert registry.publish(a_draft(1), key).checkpoint_id == old
     assert registry.promote(old).production == old
+
+
+def test_what_a_broken_off_collection_was_removing_is_not_promoted_until_another_has_ended_it(
+    registry: Registry, key: SigningKey
+) -> None:
+    a, b = published(registry, key, 1, 2)
+    registry.promote(a)
+    now = registry._files.newest()
+    line = Teller("ops").removed("collect", (b,))
+    assert registry._files.add_entry(now.followed_by(now.stages, line, removing=(b,)))
+    for ask in (lambda: registry.promote(b), lambda: registry.publish(a_draft(2), key)):
+        with pytest.raises(RegistryConflict, match=f"{b} is being removed"):
+            ask()
+    assert registry.promote(a) == Stages(a)
+    assert registry.collect(Rules(keep=1, grace=0.0), dry_run=False).removed == (b,)
+    assert registry.publish(a_draft(2), key).checkpoint_id == b
+    assert registry.promote(b) == Stages(b, (a,))
+
+
+def test_of_two_who_change_the_same_stages_one_is_told_that_it_was_second(registry: Registry, key: SigningKey) -> None:
+    a, b = published(registry, key, 1, 2)
+    registry.promote(a)
+    now = registry._files.newest()
+    line = Teller("ops").moved(b, now.stages, "shadow")
+    assert registry._files.add_entry(now.followed_by(Stages(a, (), b), line))
+    assert not registry._files.add_entry(
+        now.followed_by(Stages(b, (a,)), Teller("anna").moved(b, now.stages, "shadow"))
+    )
+    assert registry.stages() == Stages(a, (), b)
 
 
 def test_nothing_that_was_just_published_is_collected(registry: Registry, key: SigningKey) -> None:
