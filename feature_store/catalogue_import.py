@@ -20,7 +20,7 @@ from feature_store.catalogue_cells import CATEGORIES, ColumnKinds, flattened, is
 from feature_store.catalogue_rows import Cells, Rows, open_rows
 from feature_store.errors import BadInput, MalformedLine
 from feature_store.item_schemas import TYPES, ItemType, StoredItem, item_of
-from feature_store.item_store import ItemStore
+from feature_store.item_store import START, ItemStore
 
 _ITEMS_AT_A_TIME = 1000  # one step of a store
 _LISTED = 10  # bad lines that are told one by one
@@ -171,14 +171,14 @@ def _items(checked: CheckedFile) -> Iterator[StoredItem]:
 
 
 async def _remove_others(checked: CheckedFile, store: ItemStore) -> int:
-    removed, version, more = 0, 0, True
+    removed, mark, more = 0, START, True
     while more:
-        changes = await store.changes_since(checked.plan.vertical, version, _ITEMS_AT_A_TIME)
+        changes = await store.changes_since(checked.plan.vertical, mark, _ITEMS_AT_A_TIME)
         digests = np.array([hash(item_id) & _HASH for item_id in changes.changed], np.uint64)
         # An id that is not in the file and has the digest of one that is, of which there is hardly ever one, stays.
         others = np.flatnonzero(~np.isin(digests, checked.digests)).tolist()
         removed += await store.remove(checked.plan.vertical, [changes.changed[place] for place in others])
-        version, more = changes.version, changes.more
+        mark, more = changes.mark, changes.more
     return removed
 
 

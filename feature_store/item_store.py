@@ -2,7 +2,7 @@
 
 Items of one vertical are one catalogue; an id is an item's own within its vertical. What is written is visible at once
 to whoever reads, in other processes too. Each change of an item has a number that rises, so that a reader follows a
-catalogue by asking what changed since the number it knows. What an item was before is not kept.
+catalogue by asking what changed since the last time. What an item was before is not kept.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -16,18 +16,36 @@ MOST_AT_ONCE = 5000  # items of one call: a call is one step, and others wait fo
 KEPT_REMOVALS = 100_000  # of one vertical, so that catalogues whose items come and go do not grow for ever
 
 
-class Changes(NamedTuple):
-    """Items that changed since a version, the earliest change first; of an item only its latest is told.
+class Mark(NamedTuple):
+    """How far a reader has read; `START` where it has not.
 
-    version: ask with this one next.
+    version: number of the latest change that it knows, of all up to there.
+    floor: up to which version removals were forgotten already when it began: it never saw what these removed.
+    """
+
+    version: int = 0
+    floor: int = 0
+
+    def missed_removals(self, floor: int) -> bool:
+        """Whether removals that are forgotten up to `floor` were of items that the reader may have."""
+        return self.version > 0 and max(self.version, self.floor) < floor
+
+
+START = Mark()
+
+
+class Changes(NamedTuple):
+    """Items that changed since a mark, the earliest change first; of an item only its latest is told.
+
+    mark: ask with this one next.
     changed: ids put since, new or different.
     removed: ids removed since.
     more: whether there are further changes, which the next question gets.
-    anew: the reader's version lies so far back that removals since then are forgotten: this is the catalogue from its
+    anew: the reader's mark lies so far back that removals since then are forgotten: this is the catalogue from its
         beginning, and whoever follows it drops what it had.
     """
 
-    version: int
+    mark: Mark
     changed: tuple[str, ...]
     removed: tuple[str, ...]
     more: bool
@@ -65,8 +83,8 @@ class ItemStore(Protocol):
         """The number of the vertical's latest change; 0 where nothing was ever put."""
         ...
 
-    async def changes_since(self, vertical: str, version: int, most: int = 1000) -> Changes:
-        """The changes after that version, at most so many; version 0 gives the whole catalogue, and no removals."""
+    async def changes_since(self, vertical: str, mark: Mark = START, most: int = 1000) -> Changes:
+        """The changes after that mark, at most so many; from the start, items as they are, and no earlier removals."""
         ...
 
     async def verticals(self) -> list[str]:
@@ -76,13 +94,13 @@ class ItemStore(Protocol):
 
 async def items_of(store: ItemStore, vertical: str, at_a_time: int = 1000) -> AsyncIterator[StoredItem]:
     """All items of the vertical, by their latest change. One that changes meanwhile may come twice, the newer later."""
-    version, more = 0, True
+    mark, more = START, True
     while more:
-        changes = await store.changes_since(vertical, version, at_a_time)
+        changes = await store.changes_since(vertical, mark, at_a_time)
         for item in await store.get_many(vertical, changes.changed):
             if item is not None:  # else it was removed meanwhile
                 yield item
-        version, more = changes.version, changes.more
+        mark, more = changes.mark, changes.more
 
 
 def one_vertical_of(items: Sequence[StoredItem]) -> str:

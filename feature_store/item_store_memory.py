@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from feature_store.item_schemas import StoredItem
-from feature_store.item_store import KEPT_REMOVALS, Changes, one_vertical_of, require_few, require_vertical
+from feature_store.item_store import KEPT_REMOVALS, START, Changes, Mark, one_vertical_of, require_few, require_vertical
 
 
 class _Shelf:
@@ -72,18 +72,18 @@ class InMemoryItemStore:
         """See `ItemStore.version`."""
         return self._shelf(vertical).version
 
-    async def changes_since(self, vertical: str, version: int, most: int = 1000) -> Changes:
+    async def changes_since(self, vertical: str, mark: Mark = START, most: int = 1000) -> Changes:
         """See `ItemStore.changes_since`. Goes through all ids: what is in memory is small."""
         shelf = self._shelf(vertical)
-        anew = 0 < version < shelf.floor or version > shelf.version
-        since = 0 if anew else version
+        anew = mark.missed_removals(shelf.floor) or mark.version > shelf.version
+        since = 0 if anew else mark.version
         later = [(item_id, at) for item_id, at in shelf.changes.items() if at > since]
         if since == 0:
             later = [(item_id, at) for item_id, at in later if item_id in shelf.items]
         page = later[:most]
         more = len(later) > most
         return Changes(
-            version=page[-1][1] if more else shelf.version,
+            mark=Mark(page[-1][1] if more else shelf.version, mark.floor if since else shelf.floor),
             changed=tuple(item_id for item_id, _ in page if item_id in shelf.items),
             removed=tuple(item_id for item_id, _ in page if item_id not in shelf.items),
             more=more,

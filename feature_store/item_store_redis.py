@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 from feature_store.errors import CorruptStore
 from feature_store.item_schemas import StoredItem, item_from_bytes, item_to_bytes
-from feature_store.item_store import KEPT_REMOVALS, Changes, one_vertical_of, require_few, require_vertical
+from feature_store.item_store import KEPT_REMOVALS, START, Changes, Mark, one_vertical_of, require_few, require_vertical
 from feature_store.lua import script
 from feature_store.redis_connection import RedisConnection, connected
 from feature_store.redis_settings import RedisSettings
@@ -65,7 +65,7 @@ end
 return removed
 """
 )
-# version, most -> version, whether there is more, whether anew, the ids put, the ids removed
+# version, most, floor -> version, floor, whether there is more, whether anew, the ids put, the ids removed
 _CHANGES = script(
     _KEYS
     + """
@@ -73,7 +73,9 @@ local since, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 local latest = tonumber(redis.call('HGET', numbers, 'version') or '0')
 local floor = tonumber(redis.call('HGET', numbers, 'floor') or '0')
 local anew = 0
-if (since > 0 and since < floor) or since > latest then since, anew = 0, 1 end
+local began = tonumber(ARGV[3])
+if (since > 0 and math.max(since, began) < floor) or since > latest then since, anew = 0, 1 end
+if since == 0 then began = floor end
 local all = since == 0
 local put, gone, more, last, seen = {}, {}, 0, since, since
 while true do
@@ -92,7 +94,7 @@ while true do
   if more == 1 or #page < 2 * (most + 1) then break end
 end
 if more == 0 then last = latest end
-return {string.format('%.0f', last), more, anew, put, gone}
+return {string.format('%.0f', last), string.format('%.0f', began), more, anew, put, gone}
 """
 )
 
@@ -146,11 +148,11 @@ class RedisItemStore:
         """See `ItemStore.version`."""
         return int(await self._connection.ask("HGET", _key(vertical) + b":numbers", "version") or 0)
 
-    async def changes_since(self, vertical: str, version: int, most: int = 1000) -> Changes:
+    async def changes_since(self, vertical: str, mark: Mark = START, most: int = 1000) -> Changes:
         """See `ItemStore.changes_since`."""
-        answer = await self._connection.write(_CHANGES, _key(vertical), version, most)
-        last, more, anew, put, gone = answer.reply
-        return Changes(int(last), _ids(put), _ids(gone), more=bool(more), anew=bool(anew))
+        answer = await self._connection.write(_CHANGES, _key(vertical), mark.version, most, mark.floor)
+        last, floor, more, anew, put, gone = answer.reply
+        return Changes(Mark(int(last), int(floor)), _ids(put), _ids(gone), more=bool(more), anew=bool(anew))
 
     async def verticals(self) -> list[str]:
         """See `ItemStore.verticals`."""

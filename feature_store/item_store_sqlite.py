@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from feature_store.item_schemas import StoredItem, item_from_bytes, item_to_bytes
-from feature_store.item_store import KEPT_REMOVALS, Changes, one_vertical_of, require_few, require_vertical
+from feature_store.item_store import KEPT_REMOVALS, START, Changes, Mark, one_vertical_of, require_few, require_vertical
 from feature_store.sqlite_file import Schema, SQLiteFile, open_file
 
 _SCHEMA = Schema(
@@ -123,20 +123,20 @@ class SQLiteItemStore:
         require_vertical(vertical)
         return await self._file.read(lambda connection: _State(connection, vertical).version)
 
-    async def changes_since(self, vertical: str, version: int, most: int = 1000) -> Changes:
+    async def changes_since(self, vertical: str, mark: Mark = START, most: int = 1000) -> Changes:
         """See `ItemStore.changes_since`. Read from an index by version."""
         require_vertical(vertical)
 
         def operation(connection: sqlite3.Connection) -> Changes:
             with _snapshot(connection):
                 state = _State(connection, vertical)
-                anew = 0 < version < state.floor or version > state.version
-                since = 0 if anew else version
+                anew = mark.missed_removals(state.floor) or mark.version > state.version
+                since = 0 if anew else mark.version
                 select = _CHANGES.format("" if since else "AND content IS NOT NULL")
                 later = connection.execute(select, (vertical, since, most + 1)).fetchall()
             page, more = later[:most], len(later) > most
             return Changes(
-                version=page[-1][1] if more else state.version,
+                mark=Mark(page[-1][1] if more else state.version, mark.floor if since else state.floor),
                 changed=tuple(item_id for item_id, _, removed in page if not removed),
                 removed=tuple(item_id for item_id, _, removed in page if removed),
                 more=more,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from feature_store.catalogue_import import CheckedFile, Told
     from feature_store.item_schemas import ItemType, StoredItem
     from feature_store.item_store import ItemStore
+    from feature_store.redis_settings import RedisSettings
 
 app = typer.Typer(
     help="The catalogues that serving reads, by vertical.\n\n"
@@ -130,8 +131,8 @@ def show(
     from feature_store.item_schemas import item_to_bytes
 
     async def run() -> tuple[list[str], list["StoredItem | None"]]:
-        async with _opened(store) as items:
-            ids = item or list((await items.changes_since(vertical, 0, most)).changed)
+        async with _opened(store, there=True) as items:
+            ids = item or list((await items.changes_since(vertical, most=most)).changed)
             return ids, await items.get_many(vertical, ids)
 
     ids, found = asyncio.run(run())
@@ -154,7 +155,7 @@ def count(store: StoreOption, as_json: JsonOption = False) -> None:
     """
 
     async def run() -> dict[str, int]:
-        async with _opened(store) as items:
+        async with _opened(store, there=True) as items:
             return {vertical: await items.count(vertical) for vertical in await items.verticals()}
 
     counts = asyncio.run(run())
@@ -177,7 +178,7 @@ def remove(
     """
 
     async def run() -> int:
-        async with _opened(store) as items:
+        async with _opened(store, there=True) as items:
             return await items.remove(vertical, item)
 
     removed = asyncio.run(run())
@@ -188,16 +189,30 @@ def remove(
 
 
 @asynccontextmanager
-async def _opened(place: str) -> AsyncIterator["ItemStore"]:
-    from feature_store.item_store_opening import is_redis, open_items
+async def _opened(place: str, *, there: bool = False) -> AsyncIterator["ItemStore"]:
+    """there: a file that there is not is no empty store, but a slip of the pen."""
+    from feature_store.item_store_opening import open_items
+
+    if there:
+        _require_there(place)
+    async with open_items(place, _redis(place)) as items:
+        yield items
+
+
+def _redis(place: str) -> "RedisSettings | None":
+    from feature_store.item_store_opening import is_redis
     from feature_store.redis_settings import PASSWORD_VARIABLE, RedisSettings, password_from_environment
 
-    redis = None
-    if is_redis(place):
-        password = password_from_environment() if PASSWORD_VARIABLE in os.environ else None
-        redis = RedisSettings(url=place, password=password)
-    async with open_items(place, redis) as items:
-        yield items
+    if not is_redis(place):
+        return None
+    return RedisSettings(url=place, password=password_from_environment() if PASSWORD_VARIABLE in os.environ else None)
+
+
+def _require_there(place: str) -> None:
+    from feature_store.item_store_opening import is_redis
+
+    if not is_redis(place) and not Path(place).exists():
+        raise BadInput(f"there is no store {place}; hearth items import makes one")
 
 
 def _pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:

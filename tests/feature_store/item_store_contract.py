@@ -7,7 +7,7 @@ import pytest
 
 from feature_store.errors import BadInput
 from feature_store.item_schemas import StoredItem, item_of
-from feature_store.item_store import MOST_AT_ONCE, ItemStore, items_of
+from feature_store.item_store import MOST_AT_ONCE, ItemStore, Mark, items_of
 
 KEPT_REMOVALS = 3  # of the stores under test
 
@@ -55,7 +55,7 @@ class ItemStoreContract:
         ids = ["naïve 🜂", "nul \0 within", " ", "%_*?[", "x" * 256, "'; DROP TABLE items; --", "{a}", "1", "01"]
         await items.upsert([film(item_id) for item_id in ids])
         assert await ids_of(items, ids) == ids
-        assert sorted((await items.changes_since("films", 0)).changed) == sorted(ids)
+        assert sorted((await items.changes_since("films")).changed) == sorted(ids)
 
     async def test_what_is_put_again_replaces_and_what_is_the_same_is_no_change(self, items: ItemStore) -> None:
         assert await items.upsert([film("a", "one"), film("b")]) == 2
@@ -88,7 +88,7 @@ class ItemStoreContract:
         with pytest.raises(BadInput, match="got 'A'"):
             await items.remove("A", ["a"])
         with pytest.raises(BadInput, match="got 'A'"):
-            await items.changes_since("A", 0)
+            await items.changes_since("A")
 
     async def test_what_is_removed_is_gone_and_counted_once(self, items: ItemStore) -> None:
         await items.upsert([film("a"), film("b"), film("c")])
@@ -110,58 +110,71 @@ class ItemStoreContract:
 
     async def test_a_reader_follows_by_asking_what_changed(self, items: ItemStore) -> None:
         await items.upsert([film("a"), film("b"), film("c")])
-        first = await items.changes_since("films", 0)
+        first = await items.changes_since("films")
         assert (first.changed, first.removed, first.more, first.anew) == (("a", "b", "c"), (), False, False)
-        assert first.version == await items.version("films")
-        assert await items.changes_since("films", first.version) == first._replace(changed=())
+        assert first.mark.version == await items.version("films")
+        assert await items.changes_since("films", first.mark) == first._replace(changed=())
         await items.upsert([film("b", "new"), film("d")])
         await items.remove("films", ["a"])
-        then = await items.changes_since("films", first.version)
+        then = await items.changes_since("films", first.mark)
         assert (then.changed, then.removed, then.more, then.anew) == (("b", "d"), ("a",), False, False)
         await items.upsert([film("a", "back")])
-        assert (await items.changes_since("films", then.version))[1:3] == (("a",), ())
+        assert (await items.changes_since("films", then.mark))[1:3] == (("a",), ())
 
     async def test_who_begins_is_told_of_no_removals(self, items: ItemStore) -> None:
         await items.upsert([film("a"), film("b"), film("c")])
         await items.remove("films", ["a", "b"])
-        assert (await items.changes_since("films", 0, most=1))[1:] == (("c",), (), False, False)
+        assert (await items.changes_since("films", most=1))[1:] == (("c",), (), False, False)
 
     async def test_changes_come_in_pages_that_lose_nothing(self, items: ItemStore) -> None:
         await items.upsert([film(str(n)) for n in range(25)])
         await items.remove("films", ["3", "4"])
         await items.upsert([film("5", "later")])
-        version, more, changed, removed, pages = 1, True, [], [], 0  # 1: the reader knows of "0"
+        mark, more, changed, removed, pages = Mark(1), True, [], [], 0  # the reader knows of "0"
         while more:
-            page = await items.changes_since("films", version, most=4)
-            version, more, pages = page.version, page.more, pages + 1
+            page = await items.changes_since("films", mark, most=4)
+            mark, more, pages = page.mark, page.more, pages + 1
             changed += page.changed
             removed += page.removed
         assert changed == [str(n) for n in (1, 2, *range(6, 25), 5)]
         assert removed == ["3", "4"]
         assert pages == 6
-        assert version == await items.version("films")
+        assert mark.version == await items.version("films")
         assert [item.item_id for item in await all_of(items, at_a_time=7)] == ["0", *changed]
 
     async def test_who_missed_forgotten_removals_begins_anew(self, items: ItemStore) -> None:
         await items.upsert([film(str(n)) for n in range(6)])
         known = await items.version("films")
         await items.remove("films", ["0", "1", "2"])
-        told = await items.changes_since("films", known)
+        told = await items.changes_since("films", Mark(known))
         assert (told.removed, told.anew) == (("0", "1", "2"), False)
         await items.remove("films", ["3"])  # one more than are kept: "0" is forgotten, at version 7
-        anew = await items.changes_since("films", known)
+        anew = await items.changes_since("films", Mark(known))
         assert (anew.changed, anew.removed, anew.anew) == (("4", "5"), (), True)
-        just = await items.changes_since("films", known + 1)
+        just = await items.changes_since("films", Mark(known + 1))
         assert (just.removed, just.anew) == (("1", "2", "3"), False)
         await items.upsert([film("1"), film("0")])
         await items.remove("films", ["4", "5"])  # "2", "3", "4", "5": four again, and "2" is forgotten
-        last = await items.changes_since("films", known + 3)
+        last = await items.changes_since("films", Mark(known + 3))
         assert (last.changed, last.removed, last.anew) == (("1", "0"), ("3", "4", "5"), False)
-        assert (await items.changes_since("films", known + 2)).anew
+        assert (await items.changes_since("films", Mark(known + 2))).anew
+
+    async def test_a_reader_comes_to_the_end_though_removals_are_forgotten(self, items: ItemStore) -> None:
+        """Its first pages end before what was removed last: that is nothing it has missed."""
+        await items.upsert([film(str(n)) for n in range(10)])
+        await items.remove("films", [str(n) for n in range(2, 10)])
+        page = await items.changes_since("films", most=1)
+        assert (page.changed, page.more, page.anew) == (("0",), True, False)
+        then = await items.changes_since("films", page.mark, most=1)
+        assert (then.changed, then.anew) == (("1",), False)
+        assert [item.item_id for item in await all_of(items, at_a_time=1)] == ["0", "1"]
+        await items.upsert([film(str(n)) for n in range(2, 8)])
+        await items.remove("films", [str(n) for n in range(4, 8)])  # now it has: "4" may be on its first page
+        assert (await items.changes_since("films", page.mark, most=1)).anew
 
     async def test_a_version_of_another_store_begins_anew(self, items: ItemStore) -> None:
         await items.upsert([film("a")])
-        assert await items.changes_since("films", 99) == (1, ("a",), (), False, True)
+        assert await items.changes_since("films", Mark(99)) == ((1, 0), ("a",), (), False, True)
 
     async def test_many_at_once_lose_no_change(self, items: ItemStore) -> None:
         await asyncio.gather(*(items.upsert([film(f"{task}-{n}") for n in range(20)]) for task in range(20)))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from feature_store.errors import CorruptStore, StoreUnavailable
 from feature_store.item_schemas import StoredItem
-from feature_store.item_store import Changes, ItemStore
+from feature_store.item_store import START, Changes, ItemStore, Mark
 from feature_store.item_store_memory import InMemoryItemStore
 from feature_store.item_store_opening import open_items
 from feature_store.item_store_redis import open_redis_items
@@ -72,7 +72,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("put"), st.lists(st.tuples(IDS, st.sampled_from(["", "x"])), max_size=4)),
         st.tuples(st.just("remove"), st.lists(IDS, max_size=4)),
-        st.tuples(st.just("follow"), st.tuples(st.integers(0, 30), st.integers(1, 5))),
+        st.tuples(st.just("follow"), st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(1, 5))),
     ),
     max_size=25,
 )
@@ -86,8 +86,8 @@ async def replayed(items: ItemStore, steps: list[tuple[str, object]]) -> list[ob
                 said.append(await items.upsert([film(item_id, title) for item_id, title in pairs]))
             case ("remove", list(item_ids)):
                 said.append(await items.remove("films", item_ids))
-            case ("follow", (int(version), int(most))):
-                said.append(await items.changes_since("films", version, most))
+            case ("follow", (int(version), int(floor), int(most))):
+                said.append(await items.changes_since("films", Mark(version, floor), most))
         said += [await items.count("films"), await items.version("films"), await items.get_many("films", "abcdefg")]
     return said
 
@@ -111,19 +111,19 @@ def test_all_stores_say_the_same(server: RedisServer, steps: list[tuple[str, obj
     assert asyncio.run(on_redis()) == in_memory
 
 
-@given(steps=STEPS, most=st.integers(1, 4))
-def test_a_follower_has_what_the_store_has(steps: list[tuple[str, object]], most: int) -> None:
+@given(steps=STEPS, most=st.integers(1, 4), kept=st.integers(0, 3))
+def test_a_follower_has_what_the_store_has(steps: list[tuple[str, object]], most: int, kept: int) -> None:
     """After every step, however many removals were forgotten between two looks of a lazy one."""
 
     async def followed() -> None:
-        items, version, known = InMemoryItemStore(KEPT_REMOVALS), 0, dict[str, StoredItem]()
+        items, mark, known = InMemoryItemStore(kept), START, dict[str, StoredItem]()
         for number, step in enumerate(steps):
             await replayed(items, [step])
             if number % 5:
                 continue
             more, first = True, True
             while more:
-                changes: Changes = await items.changes_since("films", version, most)
+                changes: Changes = await items.changes_since("films", mark, most)
                 if changes.anew:
                     assert first
                     known.clear()
@@ -132,7 +132,7 @@ def test_a_follower_has_what_the_store_has(steps: list[tuple[str, object]], most
                 for item in await items.get_many("films", changes.changed):
                     assert item is not None
                     known[item.item_id] = item
-                version, more, first = changes.version, changes.more, False
+                mark, more, first = changes.mark, changes.more, False
             there = [item for item in await items.get_many("films", "abcdefg") if item]
             assert known == {item.item_id: item for item in there}
 
@@ -150,7 +150,7 @@ async def test_what_another_process_puts_is_seen_at_once(kind: str, tmp_path: Pa
         writer = await asyncio.create_subprocess_exec(sys.executable, "-c", WRITER, where, cwd=ROOT)
         assert await asyncio.wait_for(writer.wait(), 60) == 0
         assert (await items.get_many("films", ["a", "b"])) == [None, film("b", "by another")]
-        assert (await items.changes_since("films", known))[1:3] == (("b",), ("a",))
+        assert (await items.changes_since("films", Mark(known)))[1:3] == (("b",), ("a",))
 
 
 async def test_items_of_a_file_are_there_when_it_is_opened_again(tmp_path: Path) -> None:

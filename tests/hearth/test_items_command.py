@@ -54,6 +54,9 @@ def test_a_catalogue_is_imported_shown_counted_and_items_are_removed(
     assert hearth("items", "count", *store, "--json").json() == {"items": {"e-commerce": 2}}
     gone = hearth("items", "show", "2", *store, "--vertical", "e-commerce")
     assert "e-commerce has no item '2'" in gone.error()
+    nowhere = tmp_path / "slip.sqlite"
+    assert f"there is no store {nowhere}" in hearth("items", "count", "--store", nowhere).error()
+    assert not nowhere.exists()
 
 
 def test_one_bad_line_refuses_all_unless_it_may_be_skipped(hearth: Callable[..., Ended], tmp_path: Path) -> None:
