@@ -8,7 +8,6 @@ The braces make a person's pseudonym what a cluster chooses the slot by.
 """
 
 import json
-import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -20,7 +19,6 @@ from feature_store.redis_connection import RedisConnection, Reply
 from feature_store.redis_scripts import MAKE, REPLACE
 
 HEADER, DIMS = b"hearth:header", b"hearth:dims"
-_LOG = logging.getLogger("feature_store.redis_people")
 _FORMAT = b"1"
 _PERSON, _END = b"hearth:{", b"}"
 _EVERYBODY = "hearth:{*}"
