@@ -183,10 +183,11 @@ class StammeringStore(CarelessStore):
 def test_who_has_to_ask_twice_finds_what_they_wrote_the_first_time(key: SigningKey) -> None:
     fsspec.register_implementation("stammering", StammeringStore, clobber=True)
     registry = registry_of("stammering://bucket/models", key)
-    a, b = [registry.publish(a_draft(seed), key).checkpoint_id for seed in (1, 2)]
-    registry.promote(a)
-    assert registry.promote(b) == Stages(b, (a,)) == registry.stages()
-    assert [entry.number for entry in registry.audit()] == [2, 1]
+    a, b, c = [registry.publish(a_draft(seed), key).checkpoint_id for seed in (1, 2, 3)]
+    for checkpoint_id in (a, b, c):
+        registry.promote(checkpoint_id)
+    assert registry.roll_back() == Stages(b, (a,)) == registry.stages()  # and not twice
+    assert [entry.number for entry in registry.audit()] == [4, 3, 2, 1]
 
 
 @pytest.fixture
