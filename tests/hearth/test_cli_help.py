@@ -64,6 +64,8 @@ def test_these_are_the_commands() -> None:
         "bench tables",
         "bench scale",
         "bench simulation",
+        "bench fold-in",
+        "bench store",
     }
 
 
