@@ -307,6 +307,11 @@ async def test_a_redis_shows_neither_who_was_shown_an_ad_nor_which(
                 for key in client.scan_iter()
             )
         assert b"ads:header" in held
+        await counters.try_show("canary-bob", Cap("canary-ad", 3), "canary-i")
+        with server.client() as client:
+            ads = [key.partition(b"}:")[2] for key in client.scan_iter("ads:{*}:*")]
+        assert len(set(ads)) == 2  # one ad, which nobody can tell from another at another person
+        await counters.delete("canary-bob")
         assert b"canary" not in held
         await counters.delete("canary-ada")
         with server.client() as client:

@@ -185,6 +185,18 @@ async def test_a_file_shows_nobody_and_erased_ties_leave_no_row(tmp_path: Path) 
         assert all(value not in bytes_of(tmp_path) for value in sealed)
 
 
+async def test_nothing_in_a_file_says_which_rows_are_about_one_person_or_one_tie(tmp_path: Path) -> None:
+    """But that a person's own rows stand under the person's pseudonym."""
+    path = tmp_path / "graph.sqlite"
+    async with open_sqlite_graph(path, KEYS) as graph:
+        await graph.add(ties("ada follow bob", "cy follow bob", "ada friend cy"))
+        with closing(sqlite3.connect(path)) as other:
+            rows = other.execute("SELECT person, edge FROM ties").fetchall()
+    people, edges = {person for person, _ in rows}, {edge for _, edge in rows}
+    assert (len(rows), len(people), len(edges)) == (6, 3, 6)
+    assert people.isdisjoint(edges)
+
+
 async def test_a_redis_shows_nobody_in_keys_values_and_log(server: RedisServer, redis_settings: RedisSettings) -> None:
     async with open_redis_graph(redis_settings, KEYS) as graph:
         await graph.add(ties("canary-ada friend canary-bob 5", "canary-ada mute canary-bob"))
