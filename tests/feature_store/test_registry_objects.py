@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def objects(registry: Registry) -> "fsspec.AbstractFileSystem":
     return fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True)
 
 
-@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [11, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_writer_killed_before_one_of_its_requests_leaves_a_sound_registry(
     s3: S3Server, key: SigningKey, tmp_path: Path, stride: int
 ) -> None:
@@ -72,18 +73,18 @@ def test_a_writer_killed_before_one_of_its_requests_leaves_a_sound_registry(
 
 def test_two_writers_at_once_lose_no_promotion(s3: S3Server, key: SigningKey, tmp_path: Path) -> None:
     with writer() as one, writer() as other:
-        for program, seeds in ((one, list(range(4))), (other, list(range(4, 8)))):
+        for program, seeds in ((one, list(range(3))), (other, list(range(3, 6)))):
             program.begin(job="publish", folder=PLACE, key=str(tmp_path / "key.pem"), seeds=seeds, stop=0)
         reader = registry_of(PLACE, key)
         while reader.stages().production is None:
-            pass
-        seen = {assert_sound(reader).production for _ in range(3)}
+            time.sleep(0.05)  # the store answers one at a time
+        seen = {assert_sound(reader).production for _ in range(2)}
         assert [one.end(), other.end()] == [0, 0]
     assert seen <= {*reader.checkpoint_ids()}
     stages = assert_sound(registry_of(PLACE, key))
     assert sorted([*stages.previous, str(stages.production)]) == reader.checkpoint_ids()
-    assert len(reader.checkpoint_ids()) == 8
-    assert [entry.number for entry in reader.audit()] == list(range(8, 0, -1))
+    assert len(reader.checkpoint_ids()) == 6
+    assert [entry.number for entry in reader.audit()] == list(range(6, 0, -1))
 
 
 def test_many_who_publish_the_same_content_at_once_make_one_checkpoint(s3: S3Server, key: SigningKey) -> None:
