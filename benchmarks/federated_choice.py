@@ -23,9 +23,9 @@ LOSS_GRID: tuple[Changes, ...] = tuple(
 def changed(settings: TrainingSettings, changes: Changes, items: int) -> TrainingSettings:
     """The settings with those fields changed, checked anew; for a catalogue of that many items.
 
-    >>> settings = changed(TrainingSettings(), {"unmet_weight": 500, "fedavg.proximal": 0.1}, items=1000)
-    >>> settings.alpha, settings.fedavg.proximal, settings.fedavg.local_epochs
-    (0.5, 0.1, 2)
+    >>> settings = changed(TrainingSettings(), {"unmet_weight": 500, "curvature.momentum": 0.5}, items=1000)
+    >>> settings.alpha, settings.curvature.momentum, settings.curvature.learning_rate
+    (0.5, 0.5, 0.7)
     """
     fields = settings.model_dump()
     for name, value in changes.items():
