@@ -133,6 +133,10 @@ class AdCounters(Protocol):
         """What ads the person was shown and when, as far as windows go back, ready for `json.dumps`."""
         ...
 
+    async def finish_erasures(self) -> bool:
+        """As `feature_store.stores.PlaceOfPeople.finish_erasures`."""
+        ...
+
     async def rotate(self) -> int:
         """Seal everything anew that is not sealed with the newest key; how many values those were."""
         ...

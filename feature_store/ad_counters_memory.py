@@ -103,6 +103,10 @@ class InMemoryAdCounters:
         ads = self._shows.get(user_id, {})
         return exported(user_id, [(ad, at) for ad, shows in ads.items() for at, _ in shows.values()])
 
+    async def finish_erasures(self) -> bool:
+        """See `PlaceOfPeople.finish_erasures`. There are no files."""
+        return False
+
     async def rotate(self) -> int:
         """See `AdCounters.rotate`. Nothing is sealed here."""
         return 0

@@ -186,6 +186,10 @@ class SQLiteAdCounters:
         owner = self._sealing.person(user_id)
         return exported(user_id, await self._file.read(lambda connection: self._counting(connection, owner)))
 
+    async def finish_erasures(self) -> bool:
+        """See `PlaceOfPeople.finish_erasures`."""
+        return await self._file.rewrite()
+
     async def rotate(self) -> int:
         """See `AdCounters.rotate`."""
         sealed = await self._file.write(lambda connection: reseal_sqlite_secret(connection, self._sealing.keys))

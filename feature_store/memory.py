@@ -81,6 +81,10 @@ class InMemoryEventStore:
     async def try_write(self) -> None:
         """See `EventStore.try_write`. A dictionary takes what it is given: there is nothing to try."""
 
+    async def finish_erasures(self) -> bool:
+        """See `PlaceOfPeople.finish_erasures`. There are no files."""
+        return False
+
     async def rotate(self) -> int:
         """See `EventStore.rotate`. Nothing is sealed here."""
         return 0

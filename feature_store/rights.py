@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from feature_store.stores import Clock, HeldOfPeople, JsonObject, LocalStores
+from feature_store.stores import Clock, HeldOfPeople, JsonObject, LocalStores, PlaceOfPeople
 
 FORMAT = "hearth-person/1"
-_NOTHING_MORE: Mapping[str, HeldOfPeople] = MappingProxyType({})
+_NOTHING_MORE: Mapping[str, PlaceOfPeople] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,14 @@ class ErasureReceipt:
     pseudonym: what the store knew the person by: it tells nobody without the store who that was.
     removed: place -> how many things were removed there.
     left: place -> how many things were found when it was read again afterwards.
+    files_rewritten: whether the files of all places were written anew since, without what was removed.
     erased_at: seconds since 1970.
     """
 
     pseudonym: str
     removed: Mapping[str, int]
     left: Mapping[str, int]
+    files_rewritten: bool
     erased_at: float
 
     @property
@@ -38,6 +40,7 @@ class ErasureReceipt:
             "removed": dict(self.removed),
             "left": dict(self.left),
             "complete": self.is_complete,
+            "files_rewritten": self.files_rewritten,
             "erased_at": self.erased_at,
         }
 
@@ -57,21 +60,29 @@ async def export_person(
 async def erase_person(
     stores: LocalStores,
     user_id: str,
-    further: Mapping[str, HeldOfPeople] = _NOTHING_MORE,
+    further: Mapping[str, PlaceOfPeople] = _NOTHING_MORE,
     clock: Clock = time.time,
+    *,
+    rewrite_files: bool = False,
 ) -> ErasureReceipt:
     """Remove all that is held of the person, read every place again, and say what came of it.
 
     Events go first: whoever folds the person in from then on finds nothing to fold in. A request of the person that
     comes in at the same time may still leave something; the receipt says so, and erasing again removes it.
 
+    rewrite_files: then write the files of all places anew (`PlaceOfPeople.finish_erasures`), which takes as long as
+        writing all that they hold of everybody.
+
     Raises:
         StoreError: a place failed; what it and those after it hold may still be there, and asking again goes on.
     """
     places = _places(stores, further)
     removed = {name: await place.delete(user_id) for name, place in places.items()}
+    if rewrite_files:
+        for place in (stores.events, *further.values()):
+            await place.finish_erasures()
     left = {name: _things(await place.export(user_id)) for name, place in places.items()}
-    return ErasureReceipt(stores.events.pseudonym(user_id), removed, left, clock())
+    return ErasureReceipt(stores.events.pseudonym(user_id), removed, left, rewrite_files, clock())
 
 
 async def forget_before(stores: LocalStores, time: float) -> int:

@@ -120,6 +120,10 @@ class SocialGraph(Protocol):
         """
         ...
 
+    async def finish_erasures(self) -> bool:
+        """As `feature_store.stores.PlaceOfPeople.finish_erasures`."""
+        ...
+
     async def rotate(self) -> int:
         """Seal everything anew that is not sealed with the newest key, in small steps; how many values those were."""
         ...

@@ -91,6 +91,10 @@ class InMemorySocialGraph:
         """See `SocialGraph.export`."""
         return exported(user_id, self._of(user_id))
 
+    async def finish_erasures(self) -> bool:
+        """See `PlaceOfPeople.finish_erasures`. There are no files."""
+        return False
+
     async def rotate(self) -> int:
         """See `SocialGraph.rotate`. Nothing is sealed here."""
         return 0

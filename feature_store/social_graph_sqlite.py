@@ -120,6 +120,10 @@ class SQLiteSocialGraph:
         lists = await self._file.read(lambda connection: _Rows(connection, self._sealing).lists(user_id, LISTS))
         return exported(user_id, lists)
 
+    async def finish_erasures(self) -> bool:
+        """See `PlaceOfPeople.finish_erasures`."""
+        return await self._file.rewrite()
+
     async def rotate(self) -> int:
         """See `SocialGraph.rotate`."""
         sealed = await self._file.write(lambda connection: reseal_sqlite_secret(connection, self._sealing.keys))

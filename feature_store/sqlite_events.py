@@ -125,6 +125,10 @@ class SQLiteEventStore:
 
         await self._file.write(operation)
 
+    async def finish_erasures(self) -> bool:
+        """See `PlaceOfPeople.finish_erasures`."""
+        return await self._file.rewrite()
+
     async def rotate(self) -> int:
         """See `EventStore.rotate`. Some people at a time: between two steps others may read and write."""
         sealed, last = await self._file.write(self._rotate_header), b""

@@ -2,8 +2,8 @@
 
 Erasing takes more than `DELETE`. `secure_delete` overwrites the rows that go, yet the write-ahead log still holds older
 pages: so an erasure ends with emptying the log. What a killed process left undone of that is noted in the same
-transaction as the deletion, and done at the next chance. (A page that was split earlier may hold, in its unused part,
-a copy of a row that has gone since; what rests in these rows is sealed, see docs/feature-store.md.)
+transaction as the deletion, and done at the next chance. A page
+that was split earlier may still hold, in its unused part, a copy of a row that has gone since; `rewrite` ends that.
 
 A file that is removed or replaced while it is open lives on, without a name, until it is closed: SQLite would go on
 writing there, and all of it would be gone afterwards. So each operation first looks whether the names of the file
@@ -92,6 +92,23 @@ class SQLiteFile:
                     self._connection.execute("INSERT OR IGNORE INTO unfinished_erasure VALUES (1)")
             _finish_erasure(self._connection)
             return result
+
+        return await self._run(whole)
+
+    async def rewrite(self) -> bool:
+        """Write the whole file anew, so that it holds nothing but what can be read from it; True, as that is done.
+
+        It takes as much memory as the file is large: the copy must not lie elsewhere on the disk.
+
+        Raises:
+            StoreUnavailable: also where another process keeps the old pages in the log; asking again goes on.
+        """
+
+        def whole() -> bool:
+            self._connection.execute("INSERT OR IGNORE INTO unfinished_erasure VALUES (1)")
+            self._connection.execute("VACUUM")
+            _finish_erasure(self._connection)
+            return True
 
         return await self._run(whole)
 

@@ -29,8 +29,29 @@ class HeldOfPeople(Protocol):
         ...
 
 
-class EventStore(HeldOfPeople, Protocol):
-    """What people did.
+class PlaceOfPeople(HeldOfPeople, Protocol):
+    """One that has files and keys of its own."""
+
+    async def finish_erasures(self) -> bool:
+        """Write the files anew, without what was deleted since they were written last; whether they were.
+
+        `delete` removes what is held of a person from all that is read. Files may hold its bytes for longer, sealed, in
+        places that nobody reads any more; this ends that. It takes as long as writing all that the place holds.
+        """
+        ...
+
+    async def rotate(self) -> int:
+        """Seal everything of this place anew that is not sealed with the newest key; how many values those were.
+
+        In small steps, between which others read and write; one that was broken off goes on where it was. When all
+        stores of a place have returned, and no writer is left whose newest key is an older one, that key can go.
+        A place that seals nothing returns 0.
+        """
+        ...
+
+
+class EventStore(PlaceOfPeople, Protocol):
+    """What people did. `finish_erasures` does it for the embeddings beside it as well.
 
     Raises, in each method:
         StoreError: as its subclasses say; nothing was done then, or all of it.
@@ -74,15 +95,6 @@ class EventStore(HeldOfPeople, Protocol):
         """Write as `put` does, and leave nothing behind: for finding out whether a store that failed works again."""
         ...
 
-    async def rotate(self) -> int:
-        """Seal everything of this store anew that is not sealed with the newest key; how many values those were.
-
-        In small steps, between which others read and write; one that was broken off goes on where it was. When both
-        stores of a place have returned, and no writer is left whose newest key is an older one, that key can go.
-        A store that seals nothing returns 0.
-        """
-        ...
-
     def user_ids(self) -> AsyncIterator[str]:
         """Everyone of whom anything that they did is held, in no stated order."""
         ...
@@ -118,12 +130,7 @@ class UserEmbeddingStore(HeldOfPeople, Protocol):
         ...
 
     async def rotate(self) -> int:
-        """Seal everything of this store anew that is not sealed with the newest key; how many values those were.
-
-        In small steps, between which others read and write; one that was broken off goes on where it was. When both
-        stores of a place have returned, and no writer is left whose newest key is an older one, that key can go.
-        A store that seals nothing returns 0.
-        """
+        """As `PlaceOfPeople.rotate`, of the embeddings."""
         ...
 
 

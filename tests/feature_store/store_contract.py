@@ -398,6 +398,7 @@ class RightsContract:
             "removed": {"events": 2, "embeddings": 1, "elsewhere": 1},
             "left": {"events": 0, "embeddings": 0, "elsewhere": 0},
             "complete": True,
+            "files_rewritten": False,
             "erased_at": 77.0,
         }
         assert await export_person(stores, "ada") == await export_person(stores, "ada") | {
@@ -406,7 +407,10 @@ class RightsContract:
         }
         assert (await stores.events.get("bob")).events
         assert await stores.embeddings.get("bob", "r0001-aa") is not None
-        assert (await erase_person(stores, "ada")).removed == {"events": 0, "embeddings": 0}
+        again = await erase_person(stores, "ada", {"elsewhere": further}, rewrite_files=True)
+        assert (again.removed, again.files_rewritten) == ({"events": 0, "embeddings": 0, "elsewhere": 0}, True)
+        assert (await stores.events.get("bob")).events
+        assert await stores.embeddings.get("bob", "r0001-aa") is not None
 
     async def test_embeddings_made_from_what_is_forgotten_go_with_it_and_others_stay(self, stores: LocalStores) -> None:
         await stores.events.put([an_event("e1", timestamp=1.0), an_event("e2", item_id="casino", timestamp=9.0)])

@@ -108,6 +108,30 @@ async def test_an_erased_person_leaves_no_row_no_pseudonym_and_no_log(tmp_path: 
         assert await export_person(stores, PEOPLE[30]) == others
 
 
+async def test_a_rewritten_file_holds_nothing_in_the_unused_parts_of_its_pages(tmp_path: Path) -> None:
+    """Such parts hold what splitting a page leaves behind; here, what a deletion without `secure_delete` does."""
+    path = tmp_path / "hearth.sqlite"
+    async with open_sqlite(path, KeyRing([OLD])) as stores:
+        await live(stores)
+        name = stores.events.pseudonym(PEOPLE[0])
+        theirs = [value for place, value in values_in(path).items() if place[0].lower() == name]
+        assert len(theirs) >= 3
+        with closing(sqlite3.connect(path)) as careless:
+            careless.execute("PRAGMA secure_delete = OFF")
+            careless.execute("DELETE FROM people WHERE pseudonym = ?", (bytes.fromhex(name),))
+            careless.commit()
+        others = await export_person(stores, PEOPLE[30])
+        removed = await erase_person(stores, PEOPLE[0])
+        assert removed.is_complete
+        assert not removed.files_rewritten
+        assert any(value[-40:] in bytes_of(path) for value in theirs)
+        receipt = await erase_person(stores, PEOPLE[0], rewrite_files=True)
+        assert receipt.files_rewritten
+        assert not any(value[-40:] in bytes_of(path) for value in theirs)
+        assert bytes.fromhex(name) not in bytes_of(path)
+        assert await export_person(stores, PEOPLE[30]) == others
+
+
 async def test_what_cannot_be_opened_can_still_be_erased(tmp_path: Path) -> None:
     path = tmp_path / "hearth.sqlite"
     async with open_sqlite(path, KeyRing([OLD])) as stores:
