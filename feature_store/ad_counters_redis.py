@@ -38,6 +38,7 @@ from feature_store.encryption import KeyRing
 from feature_store.index_secret import redis_secret, reseal_redis_secret
 from feature_store.lua import fields, script
 from feature_store.redis_connection import Argument, RedisConnection, connected
+from feature_store.redis_rewriting import RedisRewriting, rewriting_of
 from feature_store.redis_scripts import REPLACE
 from feature_store.redis_settings import RedisSettings
 from feature_store.stores import JsonObject
@@ -164,15 +165,23 @@ async def open_redis_counters(
     zone: where a day begins; the same for all.
     """
     async with connected(settings) as connection:
-        secret = await redis_secret(connection, _HEADER, keys)
-        yield RedisAdCounters(connection, ShowSealing(keys, secret), clock, zone)
+        sealing = ShowSealing(keys, await redis_secret(connection, _HEADER, keys))
+        async with rewriting_of(connection, settings.rewrite_after) as rewriting:
+            yield RedisAdCounters(connection, sealing, rewriting, clock, zone)
 
 
 class RedisAdCounters:
     """Counters in hashes. A command whose reply is lost is sent again, and not counted twice."""
 
-    def __init__(self, connection: RedisConnection, sealing: ShowSealing, clock: Clock | None, zone: tzinfo) -> None:
-        self._connection, self._sealing = connection, sealing
+    def __init__(
+        self,
+        connection: RedisConnection,
+        sealing: ShowSealing,
+        rewriting: RedisRewriting,
+        clock: Clock | None,
+        zone: tzinfo,
+    ) -> None:
+        self._connection, self._sealing, self._rewriting = connection, sealing, rewriting
         self._clock, self._zone = clock, zone
         self._ahead = 0.0  # seconds that the clock of Redis is ahead of ours
         self._looked = -_LOOK_AGAIN  # when that was found out, by the clock that nobody sets
@@ -223,9 +232,17 @@ class RedisAdCounters:
         return [sum(at > now - cap.window for at in _times(held)) for cap, held in zip(caps, found, strict=True)]
 
     async def delete(self, user_id: str) -> int:
-        """See `AdCounters.delete`."""
-        gone = (await self._connection.write(_DELETE, self._person(user_id))).reply
+        """See `AdCounters.delete`. How long the bytes stay in Redis's files: `RedisSettings.rewrite_after`."""
+        person = self._person(user_id)
+        if not await self._connection.ask("EXISTS", person):
+            return 0
+        async with self._rewriting.erasing():
+            gone = (await self._connection.write(_DELETE, person)).reply
         return sum(max(0, len(held) // 2 - 1) for held in gone)
+
+    async def finish_erasures(self) -> bool:
+        """As `RedisEventStore.finish_erasures`, for all that was erased in this Redis."""
+        return await self._rewriting.finish()
 
     async def export(self, user_id: str) -> JsonObject:
         """See `AdCounters.export`."""

@@ -4,13 +4,17 @@ Redis appends what it does to a file (AOF), and may save all there is to another
 stands there, sealed, until the file is written anew. So an erasure leaves a note beside the header, and some time
 later the servers are told to write their files; one rewriting does for all erasures before it. The note goes when
 that is done: whoever opens the store after a crash in between finds it and goes on.
+
+All stores of one Redis leave the same note: its files are theirs together.
 """
 
 import asyncio
 import logging
+import random
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 from feature_store.errors import StoreError, StoreUnavailable
 from feature_store.redis_connection import RedisConnection, Reply
@@ -20,32 +24,48 @@ NOTE = b"hearth:erased"
 _LOG = logging.getLogger("feature_store.redis_rewriting")
 _POLL = 0.1  # seconds between two looks at whether a server has finished
 _PATIENCE = 3600.0  # seconds that writing a file may take
+_APART = 1.1  # times the wait, at most: of several that wait since one erasure the first does it for all
+_WRITING = ("aof_rewrite_in_progress", "aof_rewrite_scheduled", "rdb_bgsave_in_progress")
+
+
+@asynccontextmanager
+async def rewriting_of(connection: RedisConnection, after: float | None) -> AsyncIterator["RedisRewriting"]:
+    """The erasures of one store for the length of the block, which goes on with what somebody left unfinished."""
+    rewriting = RedisRewriting(connection, after)
+    try:
+        await rewriting.resume()
+        yield rewriting
+    finally:
+        await rewriting.close()
 
 
 class RedisRewriting:
-    """The erasures of one store, and the task that finishes them.
+    """The erasures of one store, and the task that finishes them; `rewriting_of` makes it.
 
-    after: seconds from an erasure to the rewriting; None leaves the files to Redis.
+    after: seconds from an erasure to the rewriting, and a little more; None leaves the files to Redis.
     """
 
     def __init__(self, connection: RedisConnection, after: float | None) -> None:
         self._connection, self._after = connection, after
         self._task: asyncio.Task[None] | None = None
 
-    async def note(self) -> None:
-        """Say that something is about to be erased."""
-        if self._after is not None:
-            await self._connection.ask("SET", NOTE, secrets.token_hex(8))
-
-    def schedule(self) -> None:
-        """Have the files written anew some time later, if that is not on its way."""
-        if self._after is not None and (self._task is None or self._task.done()):
-            self._task = asyncio.create_task(self._later(self._after))
+    @asynccontextmanager
+    async def erasing(self) -> AsyncIterator[None]:
+        """Hold this around what erases something: the files will be written anew some time after it."""
+        if self._after is None:
+            yield
+            return
+        await self._note()
+        try:
+            yield
+            await self._note()  # whoever wrote the files meanwhile has taken the first note, and what was there yet
+        finally:
+            self._schedule(self._after)
 
     async def resume(self) -> None:
         """Go on with what somebody left unfinished."""
         if self._after is not None and await self._connection.ask("GET", NOTE) is not None:
-            self.schedule()
+            self._schedule(self._after)
 
     async def finish(self) -> bool:
         """Write the files anew now, if anything was erased since they were; whether it was.
@@ -67,9 +87,16 @@ class RedisRewriting:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    async def _note(self) -> None:
+        await self._connection.ask("SET", NOTE, secrets.token_hex(8))
+
+    def _schedule(self, after: float) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._later(after))
+
     async def _later(self, after: float) -> None:
         while True:
-            await asyncio.sleep(after)
+            await asyncio.sleep(after * random.uniform(1, _APART))  # noqa: S311 - no secret hangs on it
             try:
                 if not await self.finish():
                     return
@@ -79,31 +106,39 @@ class RedisRewriting:
     async def _rewrite(self, server: Reply) -> None:
         found = await self._persistence(server)
         if found["aof_enabled"]:
-            await self._written(server, "BGREWRITEAOF", "aof_rewrite_in_progress", "aof_last_bgrewrite_status")
+            await self._written(server, "BGREWRITEAOF", "aof_last_bgrewrite_status")
         saves = await self._connection.ask_node(server, "CONFIG GET", "save")
         if saves.get("save"):
-            await self._written(server, "BGSAVE", "rdb_bgsave_in_progress", "rdb_last_bgsave_status")
+            await self._written(server, "BGSAVE", "rdb_last_bgsave_status")
 
-    async def _written(self, server: Reply, command: str, progress: str, status: str) -> None:
+    async def _written(self, server: Reply, command: str, status: str) -> None:
         deadline = time.monotonic() + _PATIENCE
-        await self._idle(server, progress, deadline)  # one that runs may have begun before the erasure
-        await self._connection.ask_node(server, command)
-        found = await self._idle(server, progress, deadline)
+        await self._idle(server, deadline)  # one that runs may have begun before the erasure
+        while True:
+            try:
+                await self._connection.ask_node(server, command)
+                break
+            except StoreUnavailable:
+                if not _is_writing(await self._persistence(server)):
+                    raise
+                await self._idle(server, deadline)  # another store's was first, and a server writes one file at a time
+        found = await self._idle(server, deadline)
         if found[status] != "ok":
             raise StoreUnavailable(f"a server of the Redis at {self._connection.place} could not do {command}")
 
-    async def _idle(self, server: Reply, progress: str, deadline: float) -> Mapping[str, Reply]:
-        """Wait until no file of that kind is being written, or about to be."""
-        while True:
-            found = await self._persistence(server)
-            if not found[progress] and not found.get("aof_rewrite_scheduled"):
-                return found
+    async def _idle(self, server: Reply, deadline: float) -> Mapping[str, Reply]:
+        while _is_writing(found := await self._persistence(server)):
             if time.monotonic() > deadline:
                 raise StoreUnavailable(
                     f"a server of the Redis at {self._connection.place} is writing a file since {_PATIENCE:g} s"
                 )
             await asyncio.sleep(_POLL)
+        return found
 
     async def _persistence(self, server: Reply) -> Mapping[str, Reply]:
         found: Mapping[str, Reply] = await self._connection.ask_node(server, "INFO", "persistence")
         return found
+
+
+def _is_writing(found: Mapping[str, Reply]) -> bool:
+    return any(found.get(name) for name in _WRITING)

@@ -31,7 +31,7 @@ from feature_store.person_bytes import (
 from feature_store.person_record import PersonRecord, by_person, new_token
 from feature_store.redis_connection import Argument, Command, RedisConnection, Reply, connected
 from feature_store.redis_people import Person, RedisPeople, held_dim, listed, open_people
-from feature_store.redis_rewriting import RedisRewriting
+from feature_store.redis_rewriting import RedisRewriting, rewriting_of
 from feature_store.redis_scripts import (
     DELETE_EMBEDDINGS,
     DELETE_HISTORY,
@@ -76,16 +76,12 @@ async def open_redis(
     """
     async with connected(settings) as connection:
         people = await open_people(connection, keys)
-        rewriting = RedisRewriting(connection, settings.rewrite_after)
-        try:
-            await rewriting.resume()
+        async with rewriting_of(connection, settings.rewrite_after) as rewriting:
             expiry = round((settings.expires_after or 0) * 1000)
             yield LocalStores(
                 RedisEventStore(people, rewriting, limits or HistoryLimits(), weights or EventWeights(), clock, expiry),
                 RedisUserEmbeddingStore(people, rewriting, expiry),
             )
-        finally:
-            await rewriting.close()
 
 
 class RedisEventStore:
@@ -153,9 +149,8 @@ class RedisEventStore:
             ((token, record),) = await self._held({user_id: person})
             if record is None:
                 return 0
-            await self._rewriting.note()
-            answer = await self._connection.write(DELETE_HISTORY, person.key, token)
-            self._rewriting.schedule()
+            async with self._rewriting.erasing():
+                answer = await self._connection.write(DELETE_HISTORY, person.key, token)
             if answer.reply == 1 or (answer.reply == 2 and answer.repeated):
                 return len(record.events) + len(record.signals)
             await asyncio.sleep(_PAUSE)
@@ -167,12 +162,11 @@ class RedisEventStore:
 
     async def forget_before(self, time: float) -> int:
         """See `EventStore.forget_before`."""
-        await self._rewriting.note()
         gone = 0
-        async for some in self._people.everybody():
-            for start in range(0, len(some), _AT_ONCE):
-                gone += await self._forget(some[start : start + _AT_ONCE], time)
-        self._rewriting.schedule()
+        async with self._rewriting.erasing():
+            async for some in self._people.everybody():
+                for start in range(0, len(some), _AT_ONCE):
+                    gone += await self._forget(some[start : start + _AT_ONCE], time)
         return gone
 
     async def try_write(self) -> None:
@@ -338,9 +332,8 @@ class RedisUserEmbeddingStore:
         held = len(await self._checkpoints(person))
         if not held:
             return 0
-        await self._rewriting.note()
-        answer = await self._connection.write(DELETE_EMBEDDINGS, person.key)
-        self._rewriting.schedule()
+        async with self._rewriting.erasing():
+            answer = await self._connection.write(DELETE_EMBEDDINGS, person.key)
         return held if answer.repeated and not answer.reply else int(answer.reply)
 
     async def export(self, user_id: str) -> JsonObject:

@@ -13,6 +13,7 @@ from feature_store.encryption import KeyRing
 from feature_store.index_secret import redis_secret, reseal_redis_secret
 from feature_store.lua import fields, script
 from feature_store.redis_connection import RedisConnection, connected
+from feature_store.redis_rewriting import RedisRewriting, rewriting_of
 from feature_store.redis_scripts import REPLACE
 from feature_store.redis_settings import RedisSettings
 from feature_store.social_graph import (
@@ -71,14 +72,16 @@ _DROP = script(_BOTH + "return drop(kind, back)")
 async def open_redis_graph(settings: RedisSettings, keys: KeyRing) -> AsyncIterator["RedisSocialGraph"]:
     """The graph of that Redis."""
     async with connected(settings) as connection:
-        yield RedisSocialGraph(connection, TieSealing(keys, await redis_secret(connection, _GRAPH, keys)))
+        sealing = TieSealing(keys, await redis_secret(connection, _GRAPH, keys))
+        async with rewriting_of(connection, settings.rewrite_after) as rewriting:
+            yield RedisSocialGraph(connection, sealing, rewriting)
 
 
 class RedisSocialGraph:
     """Ties in hashes, two fields each."""
 
-    def __init__(self, connection: RedisConnection, sealing: TieSealing) -> None:
-        self._connection, self._sealing = connection, sealing
+    def __init__(self, connection: RedisConnection, sealing: TieSealing, rewriting: RedisRewriting) -> None:
+        self._connection, self._sealing, self._rewriting = connection, sealing, rewriting
 
     async def add(self, ties: Sequence[Tie]) -> list[bool]:
         """See `SocialGraph.add`. Where a reply was lost, a tie that is new may be told as one that was there."""
@@ -127,19 +130,28 @@ class RedisSocialGraph:
         ]
 
     async def erase(self, user_id: str) -> Mapping[TieList, int]:
-        """See `SocialGraph.erase`. Ties that others make meanwhile are taken too, up to the last look."""
+        """See `SocialGraph.erase`. Ties that others make meanwhile are taken too, up to the last look.
+
+        How long the bytes stay in Redis's files: `RedisSettings.rewrite_after`.
+        """
         counts: dict[TieList, int] = dict.fromkeys(LISTS, 0)
         while True:
             lists = await self._lists(user_id, LISTS)
             if not any(lists.values()):
                 return counts
             ties = [(user_id, name, other) for name, times in lists.items() for other in times]
-            for (_, name, _), dropped in zip(ties, await self._drop(ties), strict=True):
+            async with self._rewriting.erasing():
+                flags = await self._drop(ties)
+            for (_, name, _), dropped in zip(ties, flags, strict=True):
                 counts[name] += dropped
 
     async def delete(self, user_id: str) -> int:
         """See `SocialGraph.delete`."""
         return sum((await self.erase(user_id)).values())
+
+    async def finish_erasures(self) -> bool:
+        """As `RedisEventStore.finish_erasures`, for all that was erased in this Redis."""
+        return await self._rewriting.finish()
 
     async def export(self, user_id: str) -> JsonObject:
         """See `SocialGraph.export`."""

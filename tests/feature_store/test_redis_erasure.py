@@ -1,15 +1,21 @@
 """Nobody is found in the raw files of Redis; who was erased is not there even sealed once they are rewritten."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from feature_store.ad_counters import Cap
+from feature_store.ad_counters_redis import open_redis_counters
 from feature_store.errors import StoreUnavailable
 from feature_store.events import Event
-from feature_store.redis_rewriting import NOTE
+from feature_store.redis_connection import connected
+from feature_store.redis_rewriting import NOTE, rewriting_of
 from feature_store.redis_store import RedisEventStore, open_redis
+from feature_store.social_graph_redis import open_redis_graph
 from feature_store.stores import LocalStores
 from tests.feature_store.redis_world import RING, people_in, settings_for, until
+from tests.feature_store.social_graph_contract import ties
 from tests.feature_store.store_contract import an_embedding
 from tests.redis_server import running_redis
 
@@ -103,3 +109,51 @@ async def test_a_disk_that_takes_no_file_is_told_and_tried_again(tmp_path: Path)
             (folder / "dump.rdb").rmdir()
             assert await stores.events.finish_erasures()
             assert not client.exists(NOTE)
+
+
+async def test_erased_ties_and_shows_of_ads_leave_the_files_of_redis_too(tmp_path: Path) -> None:
+    with running_redis(tmp_path, *PERSISTENT) as server, server.client() as client:
+        settings = settings_for(server.url, rewrite_after=3600.0)
+        async with open_redis_graph(settings, RING) as graph, open_redis_counters(settings, RING) as counters:
+            await graph.add(ties("ada follow bob", "cy block ada", "bob friend cy"))
+            for person in ("ada", "bob"):
+                await counters.try_show(person, Cap("an-ad", 3), "i1")
+            for store, pseudonym in (
+                (graph, graph._sealing.person("ada").hex().encode()),
+                (counters, counters._sealing.person("ada").hex().encode()),
+            ):
+                hers = [key for key in client.scan_iter(b"*" + pseudonym + b"*") if client.type(key) == b"hash"]
+                sealed = [value for key in hers for value in client.hvals(key) if len(value) > 30]
+                assert sealed
+                client.save()
+                assert all(text in raw(tmp_path) for text in (pseudonym, *sealed))
+                assert await store.delete("nobody") == 0
+                assert not client.exists(NOTE)
+                assert await store.delete("ada") > 0
+                assert pseudonym in raw(tmp_path)  # in the log, until it is written anew
+                assert await store.finish_erasures()
+                assert not await store.finish_erasures()
+                assert not [text for text in (pseudonym, *sealed) if text in raw(tmp_path)]
+            assert counters._sealing.person("bob").hex().encode() in raw(tmp_path)
+
+
+async def test_stores_that_erase_at_once_have_the_files_written_without_being_in_each_others_way(
+    tmp_path: Path,
+) -> None:
+    with running_redis(tmp_path, *PERSISTENT) as server, server.client() as client:
+        settings = settings_for(server.url, rewrite_after=3600.0)
+        async with connected(settings) as connection, rewriting_of(connection, 3600.0) as first:
+            async with first.erasing():
+                pass
+            finished = await asyncio.gather(*(first.finish() for _ in range(8)))
+            assert finished == [True] * 8
+            assert not client.exists(NOTE)
+
+
+async def test_files_written_while_somebody_is_being_erased_are_written_once_more(tmp_path: Path) -> None:
+    with running_redis(tmp_path, *PERSISTENT) as server, server.client() as client:
+        async with connected(settings_for(server.url)) as connection, rewriting_of(connection, 3600.0) as rewriting:
+            async with rewriting.erasing():
+                assert await rewriting.finish()
+                assert not client.exists(NOTE)
+            assert client.exists(NOTE)
