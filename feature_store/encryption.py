@@ -17,6 +17,7 @@ import hmac
 import os
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -143,7 +144,8 @@ def own_keys(path: Path) -> KeyRing:
     """The ring of that file; where there is none, a new key is made and put there for its owner alone to read."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        durable.create(path, base64.urlsafe_b64encode(new_key()) + b"\n", mode=0o600)
+        with suppress(FileExistsError):  # another process was first; its key is as good
+            durable.create(path, base64.urlsafe_b64encode(new_key()) + b"\n", mode=0o600)
     return keys_from_file(path)
 
 

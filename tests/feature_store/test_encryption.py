@@ -2,6 +2,8 @@
 
 import base64
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,20 @@ def test_a_first_key_is_made_for_its_owner_alone_and_kept(tmp_path: Path) -> Non
     ring = own_keys(file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert own_keys(file).newest == ring.newest != own_keys(tmp_path / "other").newest
+
+
+def test_all_who_make_a_first_key_at_once_have_the_one_that_was_first(tmp_path: Path) -> None:
+    for attempt in range(5):
+        file, begin = tmp_path / str(attempt) / "keys", threading.Barrier(8)
+
+        def made(file: Path = file, begin: threading.Barrier = begin) -> bytes:
+            begin.wait()
+            return own_keys(file).newest
+
+        with ThreadPoolExecutor(8) as threads:
+            found = {each.result() for each in [threads.submit(made) for _ in range(8)]}
+        assert found == {keys_from_file(file).newest}
+        assert [entry.name for entry in file.parent.iterdir()] == ["keys"]
 
 
 def test_what_is_no_ring_of_keys_is_refused_without_being_shown(
