@@ -37,11 +37,11 @@ def create(path: Path, content: bytes, mode: int = 0o644) -> None:
     sync_folder(path.parent)
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Put the content in the place of the file: a reader sees the old bytes or the new ones, never a part."""
     draft = _draft_of(path)
     try:
-        write_synced(draft, content)
+        write_synced(draft, content, mode)
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)

@@ -149,6 +149,13 @@ def own_keys(path: Path) -> KeyRing:
     return keys_from_file(path)
 
 
+def add_key(path: Path) -> KeyRing:
+    """Put a new key on top of those of a key file, and give its ring; the file is the old one or the new one, whole."""
+    keys_from_file(path)  # nothing is put on top of what is no key file
+    durable.replace(path, base64.urlsafe_b64encode(new_key()) + b"\n" + path.read_bytes(), mode=0o600)
+    return keys_from_file(path)
+
+
 def _key_id(key: bytes) -> bytes:
     return hmac.digest(key, b"hearth key id", hashlib.sha256)[:_ID_BYTES]
 

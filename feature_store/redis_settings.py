@@ -25,7 +25,10 @@ class RedisSettings(BaseModel):
 
     url: str = Field(description="redis://host:port/db, rediss://host:port/db (TLS) or unix:///path; no password in it")
     username: str | None = Field(default=None, min_length=1, description="an ACL user; absent: the default user")
-    password: SecretStr | None = Field(default=None, description="see password_from_file, password_from_environment")
+    password: SecretStr | None = Field(default=None, description="of a program; a file has password_file instead")
+    password_file: Path | None = Field(
+        default=None, description="holds the password, for its owner's eyes only; see with_password"
+    )
     ca_file: Path | None = Field(
         default=None, description="PEM file of who may sign the server's certificate; absent: the system's authorities"
     )
@@ -86,8 +89,8 @@ class RedisSettings(BaseModel):
             raise ValueError("certificate_file and key_file go together")
         if self.cluster and (self.scheme == "unix" or self.database):
             raise ValueError("a cluster is reached over TCP, and has database 0 alone")
-        if self.username and not self.password:
-            raise ValueError("a username needs a password")
+        if self.password and self.password_file:
+            raise ValueError("a password and a password_file are two passwords")
         return self
 
     @property
@@ -123,6 +126,28 @@ class RedisSettings(BaseModel):
     @property
     def _parts(self) -> SplitResult:
         return urlsplit(self.url)
+
+
+def with_password(settings: RedisSettings, variable: str = PASSWORD_VARIABLE) -> RedisSettings:
+    """The settings with their password at hand: their own, else their file's, else the environment's if it has one.
+
+    Raises:
+        BadInput: there is a username and no password, or the file or the variable holds none.
+    """
+    if settings.password is not None:
+        return settings
+    if settings.password_file is not None:
+        found = password_from_file(settings.password_file)
+    elif variable in os.environ:
+        found = password_from_environment(variable)
+    elif settings.username:
+        raise BadInput(
+            f"the user {settings.username!r} of {settings.place} needs a password: "
+            f"name a password_file, or set {variable}"
+        )
+    else:
+        return settings
+    return settings.model_copy(update={"password": found, "password_file": None})
 
 
 def password_from_file(path: Path) -> SecretStr:

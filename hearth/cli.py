@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from feature_store.errors import HearthError
-from hearth.commands import bench, data, demo, evaluate, items, keys, models, serve, train, tune
+from hearth.commands import bench, data, demo, evaluate, items, keys, models, people, serve, train, tune
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,6 +34,7 @@ app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(models.app, name="models")
 app.add_typer(items.app, name="items")
+app.add_typer(people.app, name="people")
 app.add_typer(keys.app, name="keys")
 app.command("serve")(serve.serve)
 app.add_typer(bench.app, name="bench")

@@ -4,7 +4,8 @@
     HEARTH_SIGNING_KEY    PEM file of the key that signs         default: in the user's configuration folder
     HEARTH_STORE_KEY      the keys that the store is sealed     default: a file in the user's configuration folder
                           with, in base64
-    HEARTH_REGISTRY       folder of the checkpoint registry      default: none; --registry names it
+    HEARTH_REDIS_PASSWORD the password of Redis                  default: none, or in --redis-settings a password_file
+    HEARTH_REGISTRY       place of the checkpoint registry       default: none; --registry names it
     HEARTH_ACTOR          who promotes, for the registry's trail default: the account, as user@machine
 
 An option on the command line goes before its variable.
@@ -20,6 +21,7 @@ CACHE = "HEARTH_CACHE"
 ACTOR = "HEARTH_ACTOR"
 SIGNING_KEY = "HEARTH_SIGNING_KEY"
 STORE_KEY = "HEARTH_STORE_KEY"
+REDIS_PASSWORD = "HEARTH_REDIS_PASSWORD"  # noqa: S105 - the name of a variable
 
 
 def cache_folder() -> Path:

@@ -1,7 +1,5 @@
 """The settings of a training, from a file and from the command line; what the command line says goes first."""
 
-import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from feature_store.errors import BadInput
+from hearth.settings_file import read_settings
 from training.settings import TrainingSettings
 
 
@@ -23,7 +22,7 @@ def training_settings(file: Path | None, options: Mapping[str, Any]) -> Training
     Raises:
         BadInput: the file is not of that form, or the settings, file and options together, are none that there are.
     """
-    named = {} if file is None else _read(file)
+    named = {} if file is None else read_settings(file)
     if isinstance(server := named.get("server"), dict):
         named["server"] = {"optimizer": "fedavg"} | server
     for path, value in options.items():
@@ -36,20 +35,6 @@ def training_settings(file: Path | None, options: Mapping[str, Any]) -> Training
             "settings" if file is None else f"{file}, changed by the options" if any(options.values()) else str(file)
         )
         raise BadInput(f"{where}: {'; '.join(map(_said, error.errors()))}") from error
-
-
-def _read(file: Path) -> dict[str, Any]:
-    text = file.read_bytes()
-    readers = {".toml": tomllib.loads, ".json": json.loads}
-    if file.suffix not in readers:
-        raise BadInput(f"{file} is neither .toml nor .json; settings are read from one of the two")
-    try:
-        named = readers[file.suffix](text.decode())
-    except ValueError as error:  # of UTF-8, TOML and JSON alike
-        raise BadInput(f"{file} is not readable as {file.suffix[1:].upper()}: {error}") from error
-    if not isinstance(named, dict):
-        raise BadInput(f"{file} holds a {type(named).__name__}; settings are fields with values")
-    return named
 
 
 def _said(fault: Any) -> str:

@@ -4,9 +4,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from feature_store.encryption import KEY_VARIABLE
+from feature_store.redis_settings import RedisSettings
 from serving.schemas import LONGEST_LIST
 
 _PLACEMENT_NAME = re.compile("[a-z0-9][a-z0-9-]{0,63}")  # it stands in a URL and in a metric's label
@@ -33,14 +34,21 @@ class ServingConfig(BaseModel):
     {'home': PlacementSettings(vertical=None)}
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What is wrong is said without what was given: it may have a password in it.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    registry: Path = Field(description="folder of the checkpoint registry")
+    registry: str | Path = Field(description="folder of the checkpoint registry, or a URL such as s3://bucket/prefix")
+    copies: Path | None = Field(
+        default=None, description="folder for the checkpoints of an object store; absent: fetched anew by each process"
+    )
     trusted_keys: tuple[Path, ...] = Field(
         min_length=1, description="PEM files of the public keys whose checkpoints are served"
     )
     store: Path | None = Field(
-        default=None, description="SQLite file of events and embeddings; absent: in memory, gone with the process"
+        default=None, description="SQLite file of events and embeddings; without it and redis, they go with the process"
+    )
+    redis: RedisSettings | None = Field(
+        default=None, description="Redis of events and embeddings, in place of the file, for several servers of a cell"
     )
     store_keys: Path | None = Field(
         default=None, description=f"file of the keys that the store is sealed with; absent: those in {KEY_VARIABLE}"
@@ -74,6 +82,17 @@ class ServingConfig(BaseModel):
     )
     max_events: int = Field(default=1000, ge=1, le=LONGEST_LIST, description="most events in one batch")
     max_body_bytes: int = Field(default=1 << 20, ge=1, description="largest body of a request")
+
+    @field_validator("registry")
+    @classmethod
+    def _place_of_registry(cls, registry: str | Path) -> str | Path:
+        return registry if "://" in str(registry) else Path(registry)
+
+    @model_validator(mode="after")
+    def _one_store(self) -> "ServingConfig":
+        if self.store is not None and self.redis is not None:
+            raise ValueError("store and redis are two places for the same; name one of them")
+        return self
 
     @field_validator("placements")
     @classmethod

@@ -13,6 +13,8 @@ from starlette.types import ASGIApp
 
 from feature_store.encryption import keys_from_environment, keys_from_file
 from feature_store.memory import open_memory
+from feature_store.redis_settings import with_password
+from feature_store.redis_store import open_redis
 from feature_store.registry import Registry
 from feature_store.signing import PublicKey, TrustedKeys
 from feature_store.sqlite import open_sqlite
@@ -47,7 +49,7 @@ async def serve(config: ServingConfig, listening: Callable[[str], None] | None =
     """As `run`, within a running event loop, leaving the log as it is; cancelling it is like SIGTERM."""
     metrics = create_metrics()
     trusted = TrustedKeys(PublicKey.load(path) for path in config.trusted_keys)
-    live = LiveModel(Registry(config.registry, trusted), metrics, config.watch_seconds)
+    live = LiveModel(Registry(config.registry, trusted, config.copies), metrics, config.watch_seconds)
     with _bound(config) as bound:
         async with _stores(config) as stores, asyncio.TaskGroup() as tasks:
             beside = [
@@ -61,14 +63,18 @@ async def serve(config: ServingConfig, listening: Callable[[str], None] | None =
 
 @asynccontextmanager
 async def _stores(config: ServingConfig) -> AsyncIterator[LocalStores]:
-    if config.store is None:
-        _LOG.warning("no store file is set: what people do is kept in memory, and forgotten when this process ends")
+    if config.store is None and config.redis is None:
+        _LOG.warning("no store is set: what people do is kept in memory, and forgotten when this process ends")
         yield open_memory()
         return
     keys = keys_from_environment() if config.store_keys is None else keys_from_file(config.store_keys)
-    # Half of the time: SQLite gives up first and says why, and its thread is free again when we give up.
-    async with open_sqlite(config.store, keys, busy_seconds=config.store_timeout_seconds / 2) as stores:
-        yield stores
+    if config.store is not None:
+        # Half of the time: SQLite gives up first and says why, and its thread is free again when we give up.
+        async with open_sqlite(config.store, keys, busy_seconds=config.store_timeout_seconds / 2) as stores:
+            yield stores
+    elif config.redis is not None:
+        async with open_redis(with_password(config.redis), keys) as stores:
+            yield stores
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 from hearth.commands.options import (
     ItemsOption,
     JsonOption,
-    RegistryOption,
+    PlaceOption,
     RepeatsName,
     RepeatsOption,
     SplitByName,
@@ -25,7 +25,7 @@ def evaluate(
     split: Annotated[
         Path, typer.Option(help="The data that the checkpoint was trained on, as given to `hearth train`.")
     ],
-    registry: RegistryOption,
+    registry: PlaceOption,
     items: ItemsOption = None,
     checkpoint: Annotated[str | None, typer.Option(help="Its id. Default: the one in production.")] = None,
     valid_share: Annotated[float, typer.Option(help="As given to `hearth train`.")] = 0.1,

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
@@ -13,14 +12,13 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from feature_store.errors import BadInput
-from hearth.commands.options import JsonOption
+from hearth.commands.options import JsonOption, RedisSettingsOption
 from hearth.terminal import ERR, OUT, print_json, table
 
 if TYPE_CHECKING:
     from feature_store.catalogue_import import CheckedFile, Told
     from feature_store.item_schemas import ItemType, StoredItem
     from feature_store.item_store import ItemStore
-    from feature_store.redis_settings import RedisSettings
 
 app = typer.Typer(
     help="The catalogues that serving reads, by vertical.\n\n"
@@ -66,6 +64,7 @@ def import_items(
     replace: Annotated[
         bool, typer.Option("--replace", help="Remove the vertical's items that are not in the file.")
     ] = False,
+    redis_settings: RedisSettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Import a catalogue: all of its lines or, if one is bad, none.
@@ -89,7 +88,7 @@ def import_items(
         )
 
     async def run() -> dict[str, object]:
-        async with _opened(store) as items:
+        async with _opened(store, redis_settings) as items:
             with _told(checked.good) as told:
                 done = await import_checked(checked, items, told, replace=replace)
             return {
@@ -122,6 +121,7 @@ def show(
     vertical: VerticalOption,
     item: Annotated[list[str] | None, typer.Argument(metavar="[ITEM]...", help="Ids. Default: the first.")] = None,
     most: Annotated[int, typer.Option(min=1, max=1000, help="How many, where no ids are given.")] = 10,
+    redis_settings: RedisSettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show items as the store has them.
@@ -131,7 +131,7 @@ def show(
     from feature_store.item_schemas import item_to_bytes
 
     async def run() -> tuple[list[str], list["StoredItem | None"]]:
-        async with _opened(store, there=True) as items:
+        async with _opened(store, redis_settings, there=True) as items:
             ids = item or list((await items.changes_since(vertical, most=most)).changed)
             return ids, await items.get_many(vertical, ids)
 
@@ -148,14 +148,14 @@ def show(
 
 
 @app.command("count")
-def count(store: StoreOption, as_json: JsonOption = False) -> None:
+def count(store: StoreOption, redis_settings: RedisSettingsOption = None, as_json: JsonOption = False) -> None:
     """Count the items of each vertical.
 
     Example: `hearth items count --store items.sqlite`
     """
 
     async def run() -> dict[str, int]:
-        async with _opened(store, there=True) as items:
+        async with _opened(store, redis_settings, there=True) as items:
             return {vertical: await items.count(vertical) for vertical in await items.verticals()}
 
     counts = asyncio.run(run())
@@ -170,6 +170,7 @@ def remove(
     item: Annotated[list[str], typer.Argument(metavar="ITEM...", help="Ids.")],
     store: StoreOption,
     vertical: VerticalOption,
+    redis_settings: RedisSettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Remove items; ids that the vertical does not have are counted, and no error.
@@ -178,7 +179,7 @@ def remove(
     """
 
     async def run() -> int:
-        async with _opened(store, there=True) as items:
+        async with _opened(store, redis_settings, there=True) as items:
             return await items.remove(vertical, item)
 
     removed = asyncio.run(run())
@@ -189,30 +190,17 @@ def remove(
 
 
 @asynccontextmanager
-async def _opened(place: str, *, there: bool = False) -> AsyncIterator["ItemStore"]:
+async def _opened(place: str, redis_file: Path | None, *, there: bool = False) -> AsyncIterator["ItemStore"]:
     """there: a file that there is not is no empty store, but a slip of the pen."""
     from feature_store.item_store_opening import open_items
+    from feature_store.redis_settings import with_password
+    from hearth.cells import redis_settings, require_file
 
-    if there:
-        _require_there(place)
-    async with open_items(place, _redis(place)) as items:
+    redis = redis_settings(place, redis_file)
+    if there and redis is None:
+        require_file(Path(place))
+    async with open_items(place, with_password(redis) if redis else None) as items:
         yield items
-
-
-def _redis(place: str) -> "RedisSettings | None":
-    from feature_store.item_store_opening import is_redis
-    from feature_store.redis_settings import PASSWORD_VARIABLE, RedisSettings, password_from_environment
-
-    if not is_redis(place):
-        return None
-    return RedisSettings(url=place, password=password_from_environment() if PASSWORD_VARIABLE in os.environ else None)
-
-
-def _require_there(place: str) -> None:
-    from feature_store.item_store_opening import is_redis
-
-    if not is_redis(place) and not Path(place).exists():
-        raise BadInput(f"there is no store {place}; hearth items import makes one")
 
 
 def _pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:

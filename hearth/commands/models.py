@@ -11,7 +11,7 @@ from feature_store.registry_collection import Rules
 from feature_store.stages import Entry, Stages
 from hearth import environment
 from hearth.commands.bundles import bundle, verify_bundle
-from hearth.commands.options import JsonOption, PlaceOption, TrustOption
+from hearth.commands.options import JsonOption, PlaceOption, RedisSettingsOption, StoreKeyOption, TrustOption
 from hearth.terminal import OUT, print_json, table
 from hearth.trust import open_registry, trusted_keys
 
@@ -142,6 +142,15 @@ def collect(
     needed: Annotated[
         list[str] | None, typer.Option(help="Id of a checkpoint that stored people need; may be given again.")
     ] = None,
+    store: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PLACE",
+            help="People's SQLite file or redis://...: what their embeddings belong to stays. Repeatable.",
+        ),
+    ] = None,
+    store_key: StoreKeyOption = None,
+    redis_settings: RedisSettingsOption = None,
     grace_hours: Annotated[float, typer.Option(min=0, help="Nothing goes that was published since.")] = 24.0,
     keep_parents: Annotated[
         bool, typer.Option("--keep-parents", help="Keep what a kept checkpoint was trained on from.")
@@ -154,9 +163,15 @@ def collect(
 ) -> None:
     """Say which checkpoints nobody needs any more, and with --remove, remove them.
 
-    Example: `hearth models collect --registry models --keep 3 --remove --reason "the disk is full"`
+    Example: `hearth models collect --registry models --keep 3 --store people.sqlite --remove`
     """
-    rules = Rules(keep, frozenset(needed or ()), grace_hours * 3600, keep_parents)
+    from hearth.cells import checkpoints_of
+
+    ids = {
+        *(needed or ()),
+        *(name for place in store or () for name in checkpoints_of(place, store_key, redis_settings)),
+    }
+    rules = Rules(keep, frozenset(ids), grace_hours * 3600, keep_parents)
     collection = open_registry(registry, trust).collect(rules, dry_run=not remove, who=actor, why=reason)
     if as_json:
         print_json({"removed": list(collection.removed), "kept": dict(collection.kept), "dry_run": not remove})

@@ -62,3 +62,29 @@ RepeatsOption: TypeAlias = Annotated[
 MinValueOption: TypeAlias = Annotated[
     float | None, typer.Option("--min-value", help="Leave out interactions with a lower value.")
 ]
+CellOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--store", metavar="PLACE", help="The people's SQLite file, or redis://host:port (rediss:// for TLS)."
+    ),
+]
+StoreKeyOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--store-key",
+        help=f"File of the store's keys. Default: those in {environment.STORE_KEY}, else your own file.",
+    ),
+]
+RedisSettingsOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--redis-settings",
+        help=f".toml or .json: username, password_file, ca_file, cluster... [{environment.REDIS_PASSWORD}: password]",
+    ),
+]
+SocialGraphOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--social-graph", help="SQLite file of the social graph; a Redis holds it itself.")
+]
+AdCountersOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--ad-counters", help="SQLite file of the counters of ads; a Redis holds them itself.")
+]

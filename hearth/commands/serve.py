@@ -6,15 +6,19 @@ from typing import Annotated
 import typer
 
 from hearth import environment
-from hearth.commands.options import RegistryOption, TrustOption
+from hearth.commands.options import PlaceOption, RedisSettingsOption, TrustOption
 from hearth.terminal import ERR
 from hearth.trust import own_key, public_file, registry_folder, store_keys
 
 
 def serve(
-    registry: RegistryOption,
+    registry: PlaceOption,
     store: Annotated[
-        Path | None, typer.Option(help="SQLite file for events and user embeddings. Default: in memory.")
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="SQLite file for events and user embeddings, or redis://host:port. Default: in memory.",
+        ),
     ] = None,
     store_key: Annotated[
         Path | None,
@@ -22,6 +26,7 @@ def serve(
             "--store-key", help=f"File of the store's keys; made if absent. [{environment.STORE_KEY}: the keys]"
         ),
     ] = None,
+    redis_settings: RedisSettingsOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
     trust: TrustOption = None,
@@ -31,27 +36,37 @@ def serve(
     Example: `hearth serve --registry models --store people.sqlite`
     """
     from feature_store.errors import BadInput
+    from hearth.cells import redis_settings as settings_of
     from serving.config import ServingConfig
     from serving.server import run
 
-    if store_key is not None and store is None:
-        raise BadInput("--store-key seals the file of --store; name that file too")
+    for option, given in (("--store-key", store_key), ("--redis-settings", redis_settings)):
+        if given is not None and store is None:
+            raise BadInput(f"{option} is for the place of --store; name that too")
+    place = _registry(registry)
+    redis = None if store is None else settings_of(store, redis_settings)
     if not trust:
         own_key()  # makes its public half, where there is none yet
     config = ServingConfig(
-        registry=registry_folder(registry),
+        registry=place,
+        copies=None if isinstance(place, Path) else environment.cache_folder() / "checkpoints",
         trusted_keys=tuple(trust or [public_file()]),
-        store=store,
+        store=None if store is None or redis else Path(store),
+        redis=redis,
         store_keys=None if store is None else store_keys(store_key),
         host=host,
         port=port,
     )
-    if not registry.is_dir():
-        ERR.print(f"there is no registry {registry} yet; recommendations wait for one, and for a promoted checkpoint")
+    if isinstance(place, Path) and not place.is_dir():
+        ERR.print(f"there is no registry {place} yet; recommendations wait for one, and for a promoted checkpoint")
     try:
         run(config, _say)
     except OSError as error:
         raise BadInput(f"cannot listen on {host}, port {port}: {error.strerror}; --port 0 takes a free port") from error
+
+
+def _registry(place: str) -> str | Path:
+    return place if "://" in place else registry_folder(Path(place))
 
 
 def _say(address: str) -> None:

@@ -12,6 +12,7 @@ from feature_store.redis_settings import (
     RedisSettings,
     password_from_environment,
     password_from_file,
+    with_password,
 )
 
 
@@ -55,7 +56,7 @@ def test_a_url_that_says_more_or_less_is_refused_without_being_shown(url: str) -
         ({"cluster": True, "url": "redis://cell.example/1"}, "database 0 alone"),
         ({"ca_file": "ca.pem"}, "for rediss:// alone"),
         ({"url": "rediss://cell.example", "key_file": "key.pem"}, "go together"),
-        ({"username": "cell"}, "needs a password"),
+        ({"password": "x", "password_file": "redis.password"}, "two passwords"),
         ({"retries": -1}, "retries"),
         ({"timeout_seconds": 0}, "timeout_seconds"),
         ({"expires_after": 0}, "expires_after"),
@@ -94,3 +95,21 @@ def test_a_password_comes_from_a_file_or_the_environment_and_is_not_shown(
     with pytest.raises(BadInput, match=f"{PASSWORD_VARIABLE} is not set"):
         password_from_environment()
     assert RedisSettings(url="redis://cell.example", password=SecretStr("x")).username is None
+
+
+def test_settings_get_their_own_password_else_that_of_their_file_else_that_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(PASSWORD_VARIABLE, raising=False)
+    file = tmp_path / "password"
+    file.write_text("of the file\n")
+    file.chmod(0o600)
+    plain = RedisSettings(url="redis://cell.example")
+    of_file = RedisSettings(url="redis://cell.example", password_file=file)
+    own = RedisSettings(url="redis://cell.example", password=SecretStr("our own"))
+    assert with_password(plain) == plain
+    with pytest.raises(BadInput, match=f"'cell' of redis://cell.example needs a password: .*{PASSWORD_VARIABLE}"):
+        with_password(RedisSettings(url="redis://cell.example", username="cell"))
+    monkeypatch.setenv(PASSWORD_VARIABLE, "of the environment")
+    found = [with_password(settings).password for settings in (plain, of_file, own)]
+    assert [one.get_secret_value() for one in found if one] == ["of the environment", "of the file", "our own"]

@@ -23,6 +23,23 @@ def test_what_was_written_is_what_is_read() -> None:
     assert ServingConfig.model_validate_json(config.model_dump_json()) == config
 
 
+def test_a_registry_is_a_folder_or_a_url() -> None:
+    config = ServingConfig.model_validate_json('{"registry": "s3://bucket/models", "trusted_keys": ["training.pem"]}')
+    assert config.registry == "s3://bucket/models"
+    assert ServingConfig(**NEEDED | {"registry": Path("models")}).registry == Path("models")
+
+
+def test_a_password_in_the_url_of_a_redis_is_refused_and_not_shown() -> None:
+    with pytest.raises(ValidationError, match="has no user or password in it") as refused:
+        ServingConfig(**NEEDED, redis={"url": "redis://:hidden@cell.example"})
+    assert "hidden" not in str(refused.value)
+
+
+def test_a_store_is_in_a_file_or_in_a_redis_and_not_in_both() -> None:
+    with pytest.raises(ValidationError, match="store and redis are two places for the same"):
+        ServingConfig(**NEEDED, store="local.sqlite", redis={"url": "redis://cell.example"})
+
+
 @pytest.mark.parametrize("missing", NEEDED)
 def test_a_missing_key_is_named(missing: str) -> None:
     with pytest.raises(ValidationError, match=missing):
