@@ -1,7 +1,6 @@
 """Which key signs, which keys are trusted and which seal the store, when the command line does not say."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from feature_store.durable import replace
@@ -68,6 +67,5 @@ def store_keys(file: Path | None) -> Path | None:
         file = environment.store_keys_file()
         if not file.exists():  # in a place that the user has not named
             ERR.print(f"making the key of your store: {file}; without it the store cannot be read", soft_wrap=True)
-    with suppress(FileExistsError):  # another process was first; its key is as good
-        own_keys(file)
+    own_keys(file)
     return file
