@@ -5,7 +5,7 @@ and Parquet numbers, lists and objects too, numbers with a point as exact decima
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from feature_store.errors import BadInput, MalformedLine
-from feature_store.tabular import open_lines, open_table
+from feature_store.tabular import OnBad, open_lines, open_table, refuse
 
 Cells: TypeAlias = Mapping[str, object]
 
@@ -34,16 +34,12 @@ class Rows:
     rows: Iterator[tuple[int, Cells]]
 
 
-def _raise(fault: MalformedLine) -> None:
-    raise fault
-
-
 @contextmanager
-def open_rows(path: Path, on_bad: Callable[[MalformedLine], None] = _raise) -> Iterator[Rows]:
+def open_rows(path: Path, on_bad: OnBad = refuse) -> Iterator[Rows]:
     """The rows of the file.
 
-    on_bad: is told of a line of JSON Lines that is none; where it returns, the lines behind it come. In the other
-        formats nothing could be told of what comes behind such a place, so they raise.
+    on_bad: is told of a line that is no JSON object, or of CSV of one that has not as many fields as the header. Of
+        what comes behind other faults (quotes that do not pair up, damaged Parquet) nothing could be told: they raise.
 
     Raises:
         BadInput: the file cannot be opened, or is Parquet and pyarrow is not installed.
@@ -59,7 +55,7 @@ def open_rows(path: Path, on_bad: Callable[[MalformedLine], None] = _raise) -> I
         with open_lines(path) as lines:
             yield Rows(path, None, _json_rows(path, lines, on_bad))
         return
-    with open_table(path) as table:
+    with open_table(path, on_bad=on_bad) as table:
         columns = table.columns
         yield Rows(path, columns, ((line, dict(zip(columns, fields, strict=True))) for line, fields in table.rows))
 
@@ -72,9 +68,7 @@ def _begins(path: Path) -> bytes:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _json_rows(
-    path: Path, lines: Iterator[str], on_bad: Callable[[MalformedLine], None]
-) -> Iterator[tuple[int, Cells]]:
+def _json_rows(path: Path, lines: Iterator[str], on_bad: OnBad) -> Iterator[tuple[int, Cells]]:
     for line, text in enumerate(lines, 1):
         if not text.strip():
             continue

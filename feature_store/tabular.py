@@ -4,7 +4,7 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,13 @@ _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Row: TypeAlias = tuple[int, list[str]]
+OnBad: TypeAlias = Callable[[MalformedLine], None]
+"""Is told of a line that is none; where it returns, the lines behind it come."""
+
+
+def refuse(fault: MalformedLine) -> None:
+    """Go no further than the first line that is none."""
+    raise fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +66,15 @@ def open_lines(path: Path) -> Iterator[Iterator[str]]:
 
 
 @contextmanager
-def open_table(path: Path, required: Sequence[str] = ()) -> Iterator[Table]:
+def open_table(path: Path, required: Sequence[str] = (), on_bad: OnBad = refuse) -> Iterator[Table]:
     """A CSV file (RFC 4180, UTF-8) with a header that names at least the required columns.
+
+    on_bad: is told of a line with another number of fields than the header's, which is no row.
 
     Raises:
         BadInput: the file cannot be opened.
         MalformedLine: the header lacks a column or names one twice; while the rows are gone through: a line as in
-            `open_lines`, another number of fields than the header's, quotes that do not pair up.
+            `open_lines`, and quotes that do not pair up, as nothing can be told of what comes behind them.
     """
     with open_lines(path) as lines:
         rows = _rows(path, lines)
@@ -75,7 +84,7 @@ def open_table(path: Path, required: Sequence[str] = ()) -> Iterator[Table]:
         if len(set(columns)) != len(columns):
             twice = next(column for column in columns if columns.count(column) > 1)
             raise MalformedLine(path, 1, f"the header names the column {twice!r} more than once")
-        table = Table(path, columns, _of_width(path, rows, len(columns)))
+        table = Table(path, columns, _of_width(path, rows, len(columns), on_bad))
         for column in required:
             table.position(column)
         yield table
@@ -125,11 +134,12 @@ def _rows(path: Path, lines: Iterator[str]) -> Iterator[Row]:
         raise MalformedLine(path, line, f"is not CSV: {error}") from error
 
 
-def _of_width(path: Path, rows: Iterator[Row], width: int) -> Iterator[Row]:
+def _of_width(path: Path, rows: Iterator[Row], width: int, on_bad: OnBad) -> Iterator[Row]:
     for row in rows:
-        if len(row[1]) != width:
-            raise MalformedLine(path, row[0], f"has {len(row[1])} fields; the header names {width} columns")
-        yield row
+        if len(row[1]) == width:
+            yield row
+        else:
+            on_bad(MalformedLine(path, row[0], f"has {len(row[1])} fields; the header names {width} columns"))
 
 
 def shown(text: str, most: int = 60) -> str:

@@ -119,6 +119,23 @@ def test_bad_lines_of_json_are_counted_with_those_that_are_no_item(tmp_path: Pat
     assert sorted(stored(store)) == ["1", "2"]
 
 
+def test_lines_of_csv_with_too_few_or_too_many_fields_are_counted_with_those_that_are_no_item(tmp_path: Path) -> None:
+    path, store = written(tmp_path, "item_id,stock\n1,5\n2\n3,-1\n4,6,7\n1,8\n5,9\n"), InMemoryItemStore()
+    found = checked(path, GOODS)
+    assert (found.good, found.bad) == (2, 4)
+    assert [(fault.line, fault.reason[:25]) for fault in found.faults] == [
+        (3, "has 1 fields; the header "),
+        (4, "item '3': stock: Input sh"),
+        (5, "has 3 fields; the header "),
+        (6, "item '1' stands in line 2"),
+    ]
+    assert imported(path, store, GOODS) == Imported(2, 2, 0)
+    assert sorted(stored(store, "e-commerce")) == ["1", "5"]
+    path.write_text('item_id,stock\n1,5\n2,"6\n')
+    with pytest.raises(MalformedLine, match="line 3: is not CSV"):
+        checked(path, GOODS)
+
+
 def test_importing_again_changes_nothing_and_a_change_changes_that_item(tmp_path: Path) -> None:
     path, store = written(tmp_path, "item_id,title\n1,a\n2,b\n3,c\n"), InMemoryItemStore()
     assert imported(path, store) == Imported(3, 3, 0)

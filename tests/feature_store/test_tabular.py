@@ -98,6 +98,16 @@ def test_rows_before_a_malformed_line_have_been_handed_out(tmp_path: Path) -> No
             next(table.rows)
 
 
+def test_rows_behind_one_of_another_width_come_where_that_is_told_and_not_refused(tmp_path: Path) -> None:
+    told: list[MalformedLine] = []
+    with open_table(written(tmp_path, b'a,b\n1,2\n3\n"4\n",5\n6,7,8\n9,10\n'), on_bad=told.append) as table:
+        assert list(table.rows) == [(2, ["1", "2"]), (4, ["4\n", "5"]), (7, ["9", "10"])]
+    assert [(fault.line, fault.reason) for fault in told] == [
+        (3, "has 1 fields; the header names 2 columns"),
+        (6, "has 3 fields; the header names 2 columns"),
+    ]
+
+
 @pytest.mark.parametrize("name", ["absent.csv", "."])
 def test_what_is_no_file_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput, match="cannot be read"), open_lines(tmp_path / name):
