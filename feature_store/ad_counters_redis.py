@@ -4,7 +4,7 @@
     ads:{<campaign>}:costs:<day>         hash: impression id -> micros, 0 where refunded; gone after two further days
     ads:{<pseudonym>}                    sorted set: pseudonyms of the ads the person was shown, by when they expire
     ads:{<pseudonym>}:<ad's pseudonym>   hash: ad, its id, sealed; pseudonym of an impression -> when
-    ads:header                           hash: index, the secret that pseudonyms are made with, sealed
+    ads:header                           hash: format; index, the secret that pseudonyms are made with, sealed
 
 Times of shows are not sealed, as the script has to compare them; whose they are, and of what, nobody sees. All servers
 go by the clock of Redis, which is asked each minute, unless they are given another.
@@ -35,7 +35,7 @@ from feature_store.ad_counters import (
 )
 from feature_store.ad_counters_sealing import ShowSealing
 from feature_store.encryption import KeyRing
-from feature_store.index_secret import redis_secret, reseal_redis_secret
+from feature_store.index_secret_redis import redis_secret, reseal_redis_secret
 from feature_store.lua import fields, script
 from feature_store.redis_connection import Argument, RedisConnection, connected
 from feature_store.redis_rewriting import RedisRewriting, rewriting_of
@@ -44,6 +44,7 @@ from feature_store.redis_settings import RedisSettings
 from feature_store.stores import JsonObject
 
 _HEADER = b"ads:header"
+_SHOWS_OF = "ads:{*}:" + "[0-9a-f]" * 32  # anybody
 _LOOK_AGAIN = 60.0  # seconds between two looks at the clock of Redis
 _KEPT_SECONDS = (KEPT_DAYS + 2) * 86400  # of an impression's cost: its own day, those kept, and one for any zone
 _SPENDS: tuple[SpendReason, ...] = ("new", "known", "refunded", "total-budget", "daily-budget")
@@ -165,7 +166,7 @@ async def open_redis_counters(
     zone: where a day begins; the same for all.
     """
     async with connected(settings) as connection:
-        sealing = ShowSealing(keys, await redis_secret(connection, _HEADER, keys))
+        sealing = ShowSealing(keys, (await redis_secret(connection, _HEADER, keys, _SHOWS_OF)).secret)
         async with rewriting_of(connection, settings.rewrite_after) as rewriting:
             yield RedisAdCounters(connection, sealing, rewriting, clock, zone)
 
@@ -255,7 +256,7 @@ class RedisAdCounters:
     async def rotate(self) -> int:
         """See `AdCounters.rotate`."""
         sealed = await reseal_redis_secret(self._connection, _HEADER, self._sealing.keys)
-        async for keys in self._connection.keys("ads:{*}:" + "[0-9a-f]" * 32):
+        async for keys in self._connection.keys(_SHOWS_OF):
             for key in keys:
                 sealed += await self._reseal(key)
         return sealed

@@ -23,7 +23,7 @@ from feature_store.ad_counters import (
 )
 from feature_store.ad_counters_sealing import ShowSealing
 from feature_store.encryption import KeyRing
-from feature_store.index_secret import HEADER_TABLE, reseal_sqlite_secret, sqlite_secret
+from feature_store.index_secret_sqlite import HEADER_TABLE, reseal_sqlite_secret, sqlite_secret
 from feature_store.sqlite_file import Schema, SQLiteFile, open_file
 from feature_store.stores import JsonObject
 
@@ -62,7 +62,9 @@ async def open_sqlite_counters(
     clock, zone: what time it is, and where a day begins; the same for all who share the file.
     """
     async with open_file(path, _SCHEMA, busy_seconds) as file:
-        yield SQLiteAdCounters(file, ShowSealing(keys, await sqlite_secret(file, keys)), clock, zone)
+        yield SQLiteAdCounters(
+            file, ShowSealing(keys, await sqlite_secret(file, keys, "SELECT 1 FROM shows")), clock, zone
+        )
 
 
 class SQLiteAdCounters:

@@ -2,12 +2,18 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from feature_store.redis_scripts import Script
+
+class Script(NamedTuple):
+    """A script, and the name by which a server that has seen it knows it: its SHA-1."""
+
+    text: str
+    sha: str
 
 
 def script(text: str) -> Script:
-    """The script, with the name by which a server that has seen it knows it: its SHA-1."""
+    """The script, with its name."""
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

@@ -27,8 +27,8 @@ from redis.exceptions import NoScriptError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from feature_store.errors import BadInput, StoreUnavailable
+from feature_store.lua import Script
 from feature_store.redis_errors import REDIS_ERRORS, is_passing, is_unknown_outcome, named_error
-from feature_store.redis_scripts import Script
 from feature_store.redis_settings import RedisSettings
 
 Argument: TypeAlias = bytes | str | int

@@ -8,21 +8,19 @@ The braces make a person's pseudonym what a cluster chooses the slot by.
 """
 
 import json
-import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from feature_store.encryption import KEY_BYTES, KeyRing, pseudonym
-from feature_store.errors import CorruptStore, StoreError, StoreUnavailable
-from feature_store.redis_connection import RedisConnection, Reply
-from feature_store.redis_scripts import MAKE, REPLACE
+from feature_store.encryption import KeyRing, pseudonym
+from feature_store.errors import CorruptStore, StoreUnavailable
+from feature_store.index_secret import IndexSecret
+from feature_store.index_secret_redis import kept_secret, redis_secret, reseal_redis_secret
+from feature_store.redis_connection import RedisConnection
 
 HEADER, DIMS = b"hearth:header", b"hearth:dims"
-_FORMAT = b"1"
 _PERSON, _END = b"hearth:{", b"}"
 _EVERYBODY = "hearth:{*}"
-_NOBODY, _INDEX = b"", b"index"
 _LOOK_AGAIN = 5.0  # seconds: a server that lost its memory is noticed after that time at the latest
 
 
@@ -36,9 +34,9 @@ class Person(NamedTuple):
 class RedisPeople:
     """Where each person is in one store, and what seals what is held of them; `open_people` makes it."""
 
-    def __init__(self, connection: RedisConnection, ring: KeyRing, secret: bytes, header: bytes) -> None:
+    def __init__(self, connection: RedisConnection, ring: KeyRing, index: IndexSecret) -> None:
         self.connection, self.ring = connection, ring
-        self._secret, self._header = secret, header
+        self._index = index
         self._looked = time.monotonic()
 
     async def person(self, user_id: str) -> Person:
@@ -54,7 +52,7 @@ class RedisPeople:
 
     def named(self, user_id: str) -> Person:
         """The same, without looking whether the store is still there."""
-        return _person_of(pseudonym(self._secret, user_id))
+        return _person_of(pseudonym(self._index.secret, user_id))
 
     async def everybody(self) -> AsyncIterator[list[Person]]:
         """All people that there are, some at a time, each once: 16 bytes of everyone are remembered meanwhile."""
@@ -71,51 +69,21 @@ class RedisPeople:
 
     async def rotate(self) -> int:
         """Seal the secret anew, if that is not done; how many values were."""
-        sealed = await self.connection.ask("HGET", HEADER, "index")
-        if sealed is None or self.ring.key_id(sealed) == self.ring.newest:
-            return 0
-        self.ring.open(_NOBODY, _INDEX, sealed)
-        fresh = self.ring.seal(_NOBODY, _INDEX, self._secret)
-        return int((await self.connection.write(REPLACE, HEADER, "index", sealed, fresh)).reply)
+        return await reseal_redis_secret(self.connection, HEADER, self.ring)
 
     async def _look(self) -> None:
         """Look whether the store is still the one that was opened; one that is empty gets its header back."""
-        _, sealed = await _made(self.connection, self._header)
-        if sealed != self._header:
-            secret = self.ring.open(_NOBODY, _INDEX, sealed)
-            if secret != self._secret:
-                raise StoreUnavailable(
-                    f"the Redis at {self.connection.place} was emptied and holds another store now; open it anew"
-                )
-            self._header = sealed
-        self._looked = time.monotonic()
+        index = await kept_secret(self.connection, HEADER, self.ring, self._index)
+        if index.secret != self._index.secret:
+            raise StoreUnavailable(
+                f"the Redis at {self.connection.place} was emptied and holds another store now; open it anew"
+            )
+        self._index, self._looked = index, time.monotonic()
 
 
 async def open_people(connection: RedisConnection, ring: KeyRing) -> RedisPeople:
-    """The people of a store, which is made where there is none.
-
-    Raises:
-        StoreError: a later Hearth wrote it.
-        CorruptStore: there are people and no header, or a damaged one.
-        UnknownKey: the header is sealed with a key that the ring does not have.
-        StoreUnavailable: the server cannot be reached, or does not let us.
-    """
-    if not await connection.ask("EXISTS", HEADER):
-        async for keys in connection.keys(_EVERYBODY):
-            if keys:
-                raise CorruptStore(
-                    f"the Redis at {connection.place} holds people and no header {HEADER.decode()}, without which "
-                    f"nobody is found; was it evicted? maxmemory-policy should be noeviction"
-                )
-    version, sealed = await _made(connection, ring.seal(_NOBODY, _INDEX, secrets.token_bytes(KEY_BYTES)))
-    if version != _FORMAT:
-        written = "nothing" if version is None else repr(version.decode(errors="replace"))
-        raise StoreError(
-            f"the store in the Redis at {connection.place} has format {written}; this Hearth knows {_FORMAT.decode()}"
-        )
-    if sealed is None:
-        raise CorruptStore(f"the header of the store in the Redis at {connection.place} has no index")
-    return RedisPeople(connection, ring, ring.open(_NOBODY, _INDEX, sealed), sealed)
+    """The people of a store, which is made where there is none; raises as `redis_secret`."""
+    return RedisPeople(connection, ring, await redis_secret(connection, HEADER, ring, _EVERYBODY))
 
 
 async def held_dim(connection: RedisConnection, checkpoint_id: str, given: int) -> int:
@@ -132,12 +100,6 @@ def listed(order: bytes | None) -> list[str]:
     except ValueError:
         raise CorruptStore("the list of a person's checkpoints is damaged") from None
     return ids
-
-
-async def _made(connection: RedisConnection, header: bytes) -> Sequence[Reply]:
-    answer = await connection.write(MAKE, HEADER, "format", _FORMAT, "index", header)
-    fields: Sequence[Reply] = answer.reply
-    return fields
 
 
 def _person_of(name: bytes) -> Person:

@@ -15,23 +15,10 @@ Only commands of Redis 6.2 stand here. Each script names its key first, and `mil
 person is forgotten if nothing more is written.
 """
 
-import hashlib
-from typing import NamedTuple
+from feature_store.lua import script
 
 TOKEN_BYTES = 8
 KEPT_TOKENS = 8
-
-
-class Script(NamedTuple):
-    """A script, and the name by which a server that has seen it knows it."""
-
-    text: str
-    sha: str
-
-
-def _script(text: str) -> Script:
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
-
 
 _EXPIRE = """
 local function expire(milliseconds)
@@ -50,7 +37,7 @@ end
 
 # expected token ('' for no history), own token, milliseconds, then fields and their values
 # -> 1 written now or before, 0 somebody else wrote since
-PUT_HISTORY = _script(
+PUT_HISTORY = script(
     _EXPIRE
     + _TOKENS
     + f"""
@@ -63,7 +50,7 @@ return 1
 )
 
 # expected token -> 1 deleted, 0 somebody else wrote since, 2 there is no history
-DELETE_HISTORY = _script(
+DELETE_HISTORY = script(
     _TOKENS
     + """
 if tokens == '' then return 2 end
@@ -74,7 +61,7 @@ return 1
 )
 
 # checkpoint id, sealed embedding, how many checkpoints are kept, milliseconds
-PUT_EMBEDDING = _script(
+PUT_EMBEDDING = script(
     _EXPIRE
     + """
 local order = {ARGV[1]}
@@ -91,7 +78,7 @@ return 1
 )
 
 # -> how many embeddings were deleted
-DELETE_EMBEDDINGS = _script(
+DELETE_EMBEDDINGS = script(
     """
 local order = cjson.decode(redis.call('HGET', KEYS[1], 'o') or '[]')
 if #order == 0 then return 0 end
@@ -103,7 +90,7 @@ return #order
 )
 
 # field, old value, new value, and so on -> how many were replaced. When the person is forgotten stays as it was.
-REPLACE = _script(
+REPLACE = script(
     """
 local replaced = 0
 for place = 1, #ARGV, 3 do
@@ -117,7 +104,7 @@ return replaced
 )
 
 # field and value, and so on, which are set if the key is not there -> the values of those fields
-MAKE = _script(
+MAKE = script(
     """
 if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('HSET', KEYS[1], unpack(ARGV)) end
 local fields = {}
@@ -127,7 +114,7 @@ return redis.call('HMGET', KEYS[1], unpack(fields))
 )
 
 # value -> 1 the key had it and is gone, 0 it has another or is not there
-REMOVE_IF = _script(
+REMOVE_IF = script(
     """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
@@ -135,7 +122,7 @@ return redis.call('DEL', KEYS[1])
 )
 
 # Write as the others do, and leave nothing.
-TRY = _script(
+TRY = script(
     """
 redis.call('HSET', KEYS[1], 'n', 'x')
 redis.call('DEL', KEYS[1])

@@ -7,7 +7,7 @@ it is made anew from what is there now.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -72,7 +72,7 @@ async def open_redis(
             await stores.events.put([event])
 
     Raises:
-        StoreError: as `feature_store.redis_people.open_people`, and so does each method of the stores.
+        StoreError: as `feature_store.index_secret_redis.redis_secret`, and so does each method of the stores.
     """
     async with connected(settings) as connection:
         people = await open_people(connection, keys)
@@ -138,9 +138,17 @@ class RedisEventStore:
         if since is not None:
             record = await self._record(user_id)
             return person_record.met(record, self._weights, since) if record else MetItems()
-        person = await self._people.person(user_id)
-        sealed = await self._connection.ask("HGET", person.key, _MET)
-        return MetItems() if sealed is None else met_from_bytes(self._opened(person, _MET, sealed))
+        return (await self.met_many([user_id]))[0]
+
+    async def met_many(self, user_ids: Sequence[str]) -> list[MetItems]:
+        """See `EventStore.met_many`. In a cluster: one round trip to each node, all at once."""
+        people = [await self._people.person(user_id) for user_id in user_ids]
+        commands: list[Command] = [("HGET", person.key, _MET) for person in people]
+        replies = await self._connection.ask_all(commands, at_once=max(1, len(commands)))
+        return [
+            MetItems() if sealed is None else met_from_bytes(self._opened(person, _MET, sealed))
+            for person, sealed in zip(people, replies, strict=True)
+        ]
 
     async def delete(self, user_id: str) -> int:
         """See `EventStore.delete`. How long the bytes stay in Redis's files: `RedisSettings.rewrite_after`."""
@@ -301,15 +309,11 @@ class RedisUserEmbeddingStore:
 
     async def put(self, user_id: str, embedding: UserEmbedding) -> None:
         """See `UserEmbeddingStore.put`."""
-        require_id("user_id of an embedding", user_id)
-        checkpoint_id = embedding.checkpoint_id
-        require_id("checkpoint_id of an embedding", checkpoint_id)
-        if checkpoint_id not in self._dims:
-            self._dims[checkpoint_id] = await held_dim(self._connection, checkpoint_id, len(embedding.vector))
-        require_dim(embedding, self._dims[checkpoint_id])
-        person = await self._people.person(user_id)
-        sealed = self._people.ring.seal(person.pseudonym, _sealed_as(checkpoint_id), embedding_to_bytes(embedding))
-        await self._connection.write(PUT_EMBEDDING, person.key, checkpoint_id, sealed, KEPT_CHECKPOINTS, self._expiry)
+        await self.put_many({user_id: embedding})
+
+    async def put_many(self, embeddings: Mapping[str, UserEmbedding]) -> None:
+        """See `UserEmbeddingStore.put_many`. Some people's may be kept where it raises."""
+        await self._connection.write_all(PUT_EMBEDDING, [await self._sealed(*pair) for pair in embeddings.items()])
 
     async def get(self, user_id: str, checkpoint_id: str) -> UserEmbedding | None:
         """See `UserEmbeddingStore.get`."""
@@ -364,6 +368,18 @@ class RedisUserEmbeddingStore:
                 fields = {person: [f"e:{checkpoint_id}" for checkpoint_id in ids] for person, ids in held if ids}
                 sealed_anew += await _sealed_anew(self._people, fields)
         return sealed_anew
+
+    async def _sealed(self, user_id: str, embedding: UserEmbedding) -> Command:
+        """The key and arguments of the script that puts it."""
+        require_id("user_id of an embedding", user_id)
+        checkpoint_id = embedding.checkpoint_id
+        require_id("checkpoint_id of an embedding", checkpoint_id)
+        if checkpoint_id not in self._dims:
+            self._dims[checkpoint_id] = await held_dim(self._connection, checkpoint_id, len(embedding.vector))
+        require_dim(embedding, self._dims[checkpoint_id])
+        person = await self._people.person(user_id)
+        sealed = self._people.ring.seal(person.pseudonym, _sealed_as(checkpoint_id), embedding_to_bytes(embedding))
+        return (person.key, checkpoint_id, sealed, KEPT_CHECKPOINTS, self._expiry)
 
     async def _checkpoints(self, person: Person) -> list[str]:
         return listed(await self._connection.ask("HGET", person.key, "o"))

@@ -1,6 +1,6 @@
 """The social graph in the Redis of a cell, sealed: one script a tie, so that both of its ends change at once.
 
-    graph:{ties}                       hash: index, the secret that pseudonyms are made with, sealed
+    graph:{ties}                       hash: format; index, the secret that pseudonyms are made with, sealed
     graph:{ties}:<pseudonym>:<list>    hash: pseudonym of the other at this person -> the other and since when, sealed
 
 All of it is in one slot of a Cluster: a tie changes two people, and a script changes one slot's keys.
@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from feature_store.encryption import KeyRing
-from feature_store.index_secret import redis_secret, reseal_redis_secret
+from feature_store.index_secret_redis import redis_secret, reseal_redis_secret
 from feature_store.lua import fields, script
 from feature_store.redis_connection import RedisConnection, connected
 from feature_store.redis_rewriting import RedisRewriting, rewriting_of
@@ -31,7 +31,7 @@ from feature_store.social_graph import (
 from feature_store.social_graph_sealing import TieSealing
 from feature_store.stores import JsonObject
 
-_GRAPH = b"graph:{ties}"
+_GRAPH, _LISTS = b"graph:{ties}", "graph:{ties}:*"
 _ASKED: tuple[TieList, ...] = ("follow", "friend", *HIDING)
 _AT_ONCE = 1000  # fields in one command
 
@@ -72,7 +72,7 @@ _DROP = script(_BOTH + "return drop(kind, back)")
 async def open_redis_graph(settings: RedisSettings, keys: KeyRing) -> AsyncIterator["RedisSocialGraph"]:
     """The graph of that Redis."""
     async with connected(settings) as connection:
-        sealing = TieSealing(keys, await redis_secret(connection, _GRAPH, keys))
+        sealing = TieSealing(keys, (await redis_secret(connection, _GRAPH, keys, _LISTS)).secret)
         async with rewriting_of(connection, settings.rewrite_after) as rewriting:
             yield RedisSocialGraph(connection, sealing, rewriting)
 
@@ -160,7 +160,7 @@ class RedisSocialGraph:
     async def rotate(self) -> int:
         """See `SocialGraph.rotate`."""
         sealed = await reseal_redis_secret(self._connection, _GRAPH, self._sealing.keys)
-        async for keys in self._connection.keys("graph:{ties}:*"):
+        async for keys in self._connection.keys(_LISTS):
             for key in keys:
                 sealed += await self._reseal(key)
         return sealed

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from feature_store.encryption import KeyRing
-from feature_store.index_secret import HEADER_TABLE, reseal_sqlite_secret, sqlite_secret
+from feature_store.index_secret_sqlite import HEADER_TABLE, reseal_sqlite_secret, sqlite_secret
 from feature_store.social_graph import (
     HIDING,
     LISTS,
@@ -48,7 +48,7 @@ _SEALED_AT_A_TIME = 500
 async def open_sqlite_graph(path: Path, keys: KeyRing, busy_seconds: float = 5.0) -> AsyncIterator["SQLiteSocialGraph"]:
     """The graph of that file, which is made where there is none; raises as `feature_store.sqlite_file.open_file`."""
     async with open_file(path, _SCHEMA, busy_seconds) as file:
-        yield SQLiteSocialGraph(file, TieSealing(keys, await sqlite_secret(file, keys)))
+        yield SQLiteSocialGraph(file, TieSealing(keys, await sqlite_secret(file, keys, "SELECT 1 FROM ties")))
 
 
 class SQLiteSocialGraph:

@@ -8,28 +8,25 @@
 So neither the file nor its log ever holds an id of a person, an event or an item, a time or a vector in plain bytes.
 """
 
-import secrets
-import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
-from feature_store.encryption import KEY_BYTES, KeyRing
-from feature_store.errors import CorruptStore
+from feature_store.encryption import KeyRing
 from feature_store.event_weights import EventWeights
 from feature_store.history_limits import HistoryLimits
+from feature_store.index_secret_sqlite import HEADER_TABLE, sqlite_secret
 from feature_store.sqlite_embeddings import SQLiteUserEmbeddingStore
 from feature_store.sqlite_events import SQLiteEventStore
-from feature_store.sqlite_file import Schema, SQLiteFile, named_errors, open_file
+from feature_store.sqlite_file import Schema, open_file
 from feature_store.stores import Clock, LocalStores
 
 _SCHEMA = Schema(
     application_id=0x48525448,  # "HRTH"
     version=3,
     statements=(
-        "CREATE TABLE header (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+        HEADER_TABLE,
         """CREATE TABLE people (
             pseudonym BLOB PRIMARY KEY CHECK (length(pseudonym) = 16),
             id BLOB NOT NULL,
@@ -51,6 +48,7 @@ _SCHEMA = Schema(
         "from the events that are sent again"
     ),
 )
+_ANYBODY = "SELECT 1 FROM people UNION ALL SELECT 1 FROM embeddings"
 
 
 @asynccontextmanager
@@ -75,34 +73,8 @@ async def open_sqlite(
         StoreError: as `feature_store.sqlite_file.open_file`, and so does each method of the stores.
     """
     async with open_file(path, _SCHEMA, busy_seconds) as file:
-        secret = await _index_secret(file, keys)
+        secret = await sqlite_secret(file, keys, _ANYBODY)
         yield LocalStores(
             SQLiteEventStore(file, keys, secret, limits or HistoryLimits(), weights or EventWeights(), clock),
             SQLiteUserEmbeddingStore(file, keys, secret),
         )
-
-
-async def _index_secret(file: SQLiteFile, keys: KeyRing) -> bytes:
-    """The secret that the file's pseudonyms are made with; a new one where it has none yet."""
-    found = await file.read(_select_index)
-    if found is None:
-        found = await file.write(partial(_make_index, keys=keys))
-    [sealed] = found
-    with named_errors(file.path):
-        return keys.open(b"", b"index", sealed)
-
-
-def _select_index(connection: sqlite3.Connection) -> tuple[bytes] | None:
-    found: tuple[bytes] | None = connection.execute("SELECT value FROM header WHERE name = 'index'").fetchone()
-    return found
-
-
-def _make_index(connection: sqlite3.Connection, keys: KeyRing) -> tuple[bytes]:
-    found = _select_index(connection)  # again: another process may have been first
-    if found is not None:
-        return found
-    if connection.execute("SELECT 1 FROM people UNION ALL SELECT 1 FROM embeddings").fetchone() is not None:
-        raise CorruptStore("it holds people, and the secret that would find them is missing")
-    sealed = keys.seal(b"", b"index", secrets.token_bytes(KEY_BYTES))
-    connection.execute("INSERT INTO header VALUES ('index', ?)", (sealed,))
-    return (sealed,)

@@ -11,6 +11,7 @@ from feature_store.event_weights import EventWeights
 from feature_store.events import Event, History
 from feature_store.export import exported_record
 from feature_store.history_limits import HistoryLimits
+from feature_store.index_secret_sqlite import reseal_sqlite_secret
 from feature_store.met import MetItems
 from feature_store.person_bytes import log_from_bytes, log_to_bytes, met_from_bytes, met_to_bytes
 from feature_store.person_record import PersonRecord, add, by_person, forget_before, met, new_token
@@ -77,11 +78,19 @@ class SQLiteEventStore:
         """See `EventStore.met`. Without a time it is read as it was written, without the events."""
         if since is not None:
             return met(await self._read(user_id), self._weights, since)
-        person = pseudonym(self._secret, user_id)
+        return (await self.met_many([user_id]))[0]
 
-        def operation(connection: sqlite3.Connection) -> MetItems:
-            found = connection.execute("SELECT met FROM people WHERE pseudonym = ?", (person,)).fetchone()
-            return MetItems() if found is None else met_from_bytes(self._keys.open(person, b"met", found[0]))
+    async def met_many(self, user_ids: Sequence[str]) -> list[MetItems]:
+        """See `EventStore.met_many`."""
+        people = [pseudonym(self._secret, user_id) for user_id in user_ids]
+
+        def operation(connection: sqlite3.Connection) -> list[MetItems]:
+            select = "SELECT met FROM people WHERE pseudonym = ?"
+            found = [(person, connection.execute(select, (person,)).fetchone()) for person in people]
+            return [
+                MetItems() if row is None else met_from_bytes(self._keys.open(person, b"met", row[0]))
+                for person, row in found
+            ]
 
         return await self._file.read(operation)
 
@@ -131,7 +140,7 @@ class SQLiteEventStore:
 
     async def rotate(self) -> int:
         """See `EventStore.rotate`. Some people at a time: between two steps others may read and write."""
-        sealed, last = await self._file.write(self._rotate_header), b""
+        sealed, last = await self._file.write(partial(reseal_sqlite_secret, keys=self._keys)), b""
         while True:
             step = await self._file.write(partial(self._rotate_some, last=last))
             sealed, last = sealed + step.done, step.last
@@ -186,14 +195,6 @@ class SQLiteEventStore:
             else:
                 self._write(connection, person, left)
         return _Step(gone, rows[-1][0] if rows else b"")
-
-    def _rotate_header(self, connection: sqlite3.Connection) -> int:
-        [sealed] = connection.execute("SELECT value FROM header WHERE name = 'index'").fetchone()
-        if self._keys.key_id(sealed) == self._keys.newest:
-            return 0
-        renewed = self._keys.seal(b"", b"index", self._keys.open(b"", b"index", sealed))
-        connection.execute("UPDATE header SET value = ? WHERE name = 'index'", (renewed,))
-        return 1
 
     def _rotate_some(self, connection: sqlite3.Connection, last: bytes) -> _Step:
         rows, done = connection.execute(_SOME, (last, _PEOPLE_AT_A_TIME)).fetchall(), 0

@@ -21,7 +21,7 @@ from feature_store.ad_counters_memory import InMemoryAdCounters
 from feature_store.ad_counters_redis import open_redis_counters
 from feature_store.ad_counters_sqlite import open_sqlite_counters
 from feature_store.encryption import KeyRing, new_key
-from feature_store.errors import BadInput, UnknownKey
+from feature_store.errors import BadInput, CorruptStore, UnknownKey
 from feature_store.redis_rewriting import NOTE
 from feature_store.redis_settings import RedisSettings
 from tests.feature_store.ad_counters_contract import DAY, NOON, AdCountersContract, SetClock
@@ -293,6 +293,27 @@ async def test_after_a_rotation_the_old_key_can_go(kind: str, tmp_path: Path, re
     with pytest.raises(UnknownKey):
         async with counters_with(old):
             pass
+
+
+async def test_a_place_that_holds_people_and_has_lost_its_secret_is_refused(
+    tmp_path: Path, server: RedisServer, redis_settings: RedisSettings
+) -> None:
+    path = tmp_path / "counters.sqlite"
+    async with open_sqlite_counters(path, KEYS) as counters:
+        await counters.try_show("ada", Cap("a", 3), "i")
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("DELETE FROM header")
+    with pytest.raises(CorruptStore, match=r"counters\.sqlite: it holds people, and the secret that would find them"):
+        async with open_sqlite_counters(path, KEYS):
+            pass
+    async with open_redis_counters(redis_settings, KEYS) as counters:
+        await counters.try_show("ada", Cap("a", 3), "i")
+    with server.client() as client:
+        client.delete("ads:header")
+        with pytest.raises(CorruptStore, match=r"no header ads:header.*noeviction"):
+            async with open_redis_counters(redis_settings, KEYS):
+                pass
+        assert not client.exists("ads:header")
 
 
 async def test_a_redis_shows_neither_who_was_shown_an_ad_nor_which(

@@ -33,8 +33,10 @@ async def test_no_acknowledged_event_is_lost_when_redis_is_killed_under_load(tmp
     acknowledged = tmp_path / "acknowledged"
     with running_redis(tmp_path, "--appendonly", "yes", "--appendfsync", "always") as server:
         with writer("endless", server.url, str(acknowledged), "w") as process:
-            await until(lambda: acknowledged.exists() and acknowledged.read_bytes().count(b"\n") >= batches)
-            server.kill()
+            try:
+                await until(lambda: acknowledged.exists() and acknowledged.read_bytes().count(b"\n") >= batches)
+            finally:
+                server.kill()  # with which the writer ends
             process.wait(30)
         told = defaultdict(set)
         for line in acknowledged.read_text().splitlines():

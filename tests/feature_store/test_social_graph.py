@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_store.encryption import KeyRing, new_key
-from feature_store.errors import BadInput, MalformedLine, UnknownKey
+from feature_store.errors import BadInput, CorruptStore, MalformedLine, UnknownKey
 from feature_store.redis_rewriting import NOTE
 from feature_store.redis_settings import RedisSettings
 from feature_store.social_graph import OTHER_END, Relation, SocialGraph, Tie, TieKind, may_see
@@ -231,6 +231,27 @@ async def test_after_a_rotation_the_old_key_can_go(kind: str, tmp_path: Path, re
     with pytest.raises(UnknownKey):
         async with graph_with(old):
             pass
+
+
+async def test_a_place_that_holds_people_and_has_lost_its_secret_is_refused(
+    tmp_path: Path, server: RedisServer, redis_settings: RedisSettings
+) -> None:
+    path = tmp_path / "graph.sqlite"
+    async with open_sqlite_graph(path, KEYS) as graph:
+        await graph.add(ties("ada follow bob"))
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("DELETE FROM header")
+    with pytest.raises(CorruptStore, match=r"graph\.sqlite: it holds people, and the secret that would find them"):
+        async with open_sqlite_graph(path, KEYS):
+            pass
+    async with open_redis_graph(redis_settings, KEYS) as graph:
+        await graph.add(ties("ada follow bob"))
+    with server.client() as client:
+        client.delete("graph:{ties}")
+        with pytest.raises(CorruptStore, match=r"no header graph:\{ties\}.*noeviction"):
+            async with open_redis_graph(redis_settings, KEYS):
+                pass
+        assert not client.exists("graph:{ties}")
 
 
 async def test_edges_of_a_file_are_added_once(tmp_path: Path) -> None:
