@@ -1,31 +1,39 @@
 """Fold-in speed: one person at a time, and a sweep over everybody, beside the matrix rate of the machine."""
 
 import asyncio
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 from benchmarks.machine import matrix_rate, provenance
-from feature_store.arrays import Int32Array
+from benchmarks.redis_server import redis_server
+from feature_store.arrays import Float32Array, Int32Array
 from feature_store.checkpoint import Checkpoint
+from feature_store.encryption import KeyRing, new_key
 from feature_store.events import Event
 from feature_store.fold_in import FoldInSettings, fold_in, fold_in_many
 from feature_store.manifest import CheckpointManifest
 from feature_store.memory import open_memory
+from feature_store.redis_store import open_redis
 from feature_store.refold import refold
+from feature_store.sqlite import open_sqlite
+from feature_store.stores import LocalStores
 from feature_store.vocabulary import ItemVocabulary
 
 _ONE_BY_ONE = 2000  # people folded in alone, a time each
+_PEOPLE_AT_ONCE = 200  # in one call that puts events
 _WEIGHTS = FoldInSettings(alpha=0.2, regularization=0.01)
 
 
 def measure_fold_in(
     people: int, items: int, dim: int, events: int, report: Callable[[str], None], *, sweep_people: int | None = None
 ) -> dict[str, Any]:
-    """Fold made-up people in alone, all together, and in a sweep over a store in memory; one JSON object.
+    """Fold made-up people in alone, all together, and in a sweep over each kind of store; one JSON object.
 
     Histories and vectors are random: what folding in costs does not depend on what they are.
 
@@ -35,7 +43,10 @@ def measure_fold_in(
         dim: of the item vectors.
         events: of each person, with as many items.
         report: is told what is being done.
-        sweep_people: in the store, whose filling takes longest; by default all.
+        sweep_people: in each store, whose filling takes longest; by default all.
+
+    Raises:
+        BadInput: there is no redis-server to start.
     """
     random = np.random.default_rng(0)
     vectors = (random.standard_normal((items, dim), np.float32) / np.sqrt(dim)).astype(np.float32)
@@ -55,8 +66,8 @@ def measure_fold_in(
     together = time.perf_counter() - started
     rates.append(matrix_rate())
     swept = sweep_people or people
-    report(f"a sweep over {swept:,} people in a store in memory")
-    sweep = asyncio.run(_sweep(vectors, gram, histories[:swept]))
+    with tempfile.TemporaryDirectory(prefix="hearth-fold-in-") as folder:
+        sweeps = asyncio.run(_sweeps(_checkpoint(vectors, gram), histories[:swept], Path(folder), report))
 
     operations = direct_operations(events, dim)
     return {
@@ -69,7 +80,10 @@ def measure_fold_in(
             "microseconds_least": 1e6 * min(alone),
         },
         "many": {"seconds": together, "people_per_second": people / together},
-        "sweep": {"people": swept, "seconds": sweep, "people_per_second": swept / sweep},
+        "sweeps": {
+            place: {"people": swept, "seconds": seconds, "people_per_second": swept / seconds}
+            for place, seconds in sweeps.items()
+        },
         "floor": {
             "formula": "n·d·(d+1) + d³/3 + 5·d² + n·d a person with n items at dim d, solved directly",
             "operations_per_person": operations,
@@ -94,19 +108,40 @@ def _distinct(random: np.random.Generator, items: int, count: int) -> Int32Array
     return rows
 
 
-async def _sweep(vectors: Any, gram: Any, histories: list[Int32Array]) -> float:
+def _checkpoint(vectors: Float32Array, gram: Float32Array) -> Checkpoint:
     items = len(vectors)
     vocabulary = ItemVocabulary([f"item-{row}" for row in range(items)])
     manifest = CheckpointManifest.model_construct(checkpoint_id="measured", fold_in=_WEIGHTS)
-    checkpoint = Checkpoint(manifest, vocabulary, vectors, gram, np.ones(items, np.float32))
-    stores = open_memory()
-    for person, history in enumerate(histories):
+    return Checkpoint(manifest, vocabulary, vectors, gram, np.ones(items, np.float32))
+
+
+async def _sweeps(
+    checkpoint: Checkpoint, histories: Sequence[Int32Array], folder: Path, report: Callable[[str], None]
+) -> dict[str, float]:
+    """Seconds of a sweep over everybody, by where they are."""
+    keys = KeyRing([new_key()])
+    async with (
+        redis_server(None, folder) as settings,
+        open_sqlite(folder / "people.sqlite", keys) as in_file,
+        open_redis(settings, keys) as in_redis,
+    ):
+        taken = {}
+        for place, stores in (("memory", open_memory()), ("sqlite", in_file), ("redis", in_redis)):
+            report(f"{len(histories):,} people into {place}")
+            await _fill(stores, checkpoint.vocabulary, histories)
+            report(f"a sweep over {len(histories):,} people in {place}")
+            started = time.perf_counter()
+            await refold(stores, checkpoint)
+            taken[place] = time.perf_counter() - started
+        return taken
+
+
+async def _fill(stores: LocalStores, vocabulary: ItemVocabulary, histories: Sequence[Int32Array]) -> None:
+    for start in range(0, len(histories), _PEOPLE_AT_ONCE):
         await stores.events.put(
             [
-                Event(f"e{place}", f"p{person}", vocabulary.item_ids[row], "click", float(place))
+                Event(f"e{place}", f"p{start + person}", vocabulary.item_ids[row], "click", float(place))
+                for person, history in enumerate(histories[start : start + _PEOPLE_AT_ONCE])
                 for place, row in enumerate(history.tolist())
             ]
         )
-    started = time.perf_counter()
-    await refold(stores, checkpoint)
-    return time.perf_counter() - started

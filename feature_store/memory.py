@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from feature_store.embedding import UserEmbedding
 from feature_store.encryption import KEY_BYTES, pseudonym
@@ -55,6 +55,10 @@ class InMemoryEventStore:
         if since is not None:
             return met(self._record(user_id), self._weights, since)
         return self._met.get(user_id, MetItems())
+
+    async def met_many(self, user_ids: Sequence[str]) -> list[MetItems]:
+        """See `EventStore.met_many`."""
+        return [await self.met(user_id) for user_id in user_ids]
 
     async def delete(self, user_id: str) -> int:
         """See `EventStore.delete`."""
@@ -126,6 +130,11 @@ class InMemoryUserEmbeddingStore:
         theirs[embedding.checkpoint_id] = kept
         if len(theirs) > KEPT_CHECKPOINTS:
             del theirs[next(iter(theirs))]
+
+    async def put_many(self, embeddings: Mapping[str, UserEmbedding]) -> None:
+        """See `UserEmbeddingStore.put_many`."""
+        for user_id, embedding in embeddings.items():
+            await self.put(user_id, embedding)
 
     async def get(self, user_id: str, checkpoint_id: str) -> UserEmbedding | None:
         """See `UserEmbeddingStore.get`."""

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 
 from feature_store.checkpoint import Checkpoint
 from feature_store.embedding import UserEmbedding
-from feature_store.errors import StoreError
-from feature_store.met import MetItems
+from feature_store.errors import CorruptStore, StoreError, UnknownKey
 from feature_store.stores import LocalStores
 
 BATCH = 512  # people folded in at once
-_AT_A_TIME = 16  # reads or writes of a store under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,43 +64,36 @@ async def refold(
 
 
 async def _refold(stores: LocalStores, checkpoint: Checkpoint, people: Sequence[str]) -> Refolded:
-    turn = asyncio.Semaphore(_AT_A_TIME)
-
-    async def met(user_id: str) -> MetItems | None:
-        async with turn:
-            try:
-                return await stores.events.met(user_id)
-            except StoreError:
-                return None
-
-    async def put(user_id: str, embedding: UserEmbedding) -> bool:
-        async with turn:
-            try:
-                await stores.embeddings.put(user_id, embedding)
-            except StoreError:
-                return False
-            return True
-
-    checkpoint_id = checkpoint.manifest.checkpoint_id
+    """One batch; where a value in it is damaged, each of its people alone, so that it costs nobody else anything."""
     try:
-        held = await stores.embeddings.get_many(people, checkpoint_id)
+        return await _refold_together(stores, checkpoint, people)
+    except (CorruptStore, UnknownKey):
+        if len(people) == 1:
+            return Refolded(people=1, failed=1)
+        alone = [await _refold(stores, checkpoint, [user_id]) for user_id in people]
+        return sum(alone, start=Refolded())
     except StoreError:
         return Refolded(people=len(people), failed=len(people))
-    found = await asyncio.gather(*map(met, people))
+
+
+async def _refold_together(stores: LocalStores, checkpoint: Checkpoint, people: Sequence[str]) -> Refolded:
+    checkpoint_id = checkpoint.manifest.checkpoint_id
+    found = await stores.events.met_many(people)
+    held = await stores.embeddings.get_many(people, checkpoint_id)
     stale = [
-        (user_id, known)
-        for user_id, known, embedding in zip(people, found, held, strict=True)
-        if known is not None and known.item_ids and (embedding is None or embedding.watermark != known.watermark)
+        (user_id, met)
+        for user_id, met, embedding in zip(people, found, held, strict=True)
+        if met.item_ids and (embedding is None or embedding.watermark != met.watermark)
     ]
-    histories = [checkpoint.vocabulary.known_rows(known.item_ids) for _, known in stale]
+    histories = [checkpoint.vocabulary.known_rows(met.item_ids) for _, met in stale]
     vectors = await asyncio.to_thread(checkpoint.fold_in_many, histories)
-    written = await asyncio.gather(
-        *(
-            put(user_id, UserEmbedding(vector.copy(), checkpoint_id, known.watermark))
-            for (user_id, known), vector in zip(stale, vectors, strict=True)
-        )
+    await stores.embeddings.put_many(
+        {
+            user_id: UserEmbedding(vector.copy(), checkpoint_id, met.watermark)
+            for (user_id, met), vector in zip(stale, vectors, strict=True)
+        }
     )
-    return Refolded(len(people), sum(written), written.count(False) + found.count(None))
+    return Refolded(len(people), len(stale))
 
 
 async def _batches(people: AsyncIterator[str], size: int) -> AsyncIterator[list[str]]:

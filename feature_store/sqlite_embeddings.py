@@ -1,7 +1,7 @@
 """User embeddings in a SQLite file: of each person and checkpoint one row, sealed."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from feature_store.embedding import UserEmbedding
@@ -38,17 +38,16 @@ class SQLiteUserEmbeddingStore:
 
     async def put(self, user_id: str, embedding: UserEmbedding) -> None:
         """See `UserEmbeddingStore.put`."""
-        require_id("user_id of an embedding", user_id)
-        person, checkpoint = pseudonym(self._secret, user_id), embedding.checkpoint_id
-        sealed = self._keys.seal(person, _name(checkpoint), embedding_to_bytes(embedding))
+        await self.put_many({user_id: embedding})
+
+    async def put_many(self, embeddings: Mapping[str, UserEmbedding]) -> None:
+        """See `UserEmbeddingStore.put_many`. In one transaction: all are kept or none."""
+        for user_id in embeddings:
+            require_id("user_id of an embedding", user_id)
 
         def operation(connection: sqlite3.Connection) -> None:
-            dim = len(embedding.vector)
-            connection.execute("INSERT OR IGNORE INTO checkpoints VALUES (?, ?)", (checkpoint, dim))
-            [held] = connection.execute("SELECT dim FROM checkpoints WHERE checkpoint = ?", (checkpoint,)).fetchone()
-            require_dim(embedding, held)
-            connection.execute(_PUT, (person, checkpoint, sealed))
-            connection.execute(_DELETE_EARLIER, (person, KEPT_CHECKPOINTS))
+            for user_id, embedding in embeddings.items():
+                self._put(connection, pseudonym(self._secret, user_id), embedding)
 
         await self._file.write(operation)
 
@@ -99,6 +98,15 @@ class SQLiteUserEmbeddingStore:
             if following is None:
                 return sealed
             last = following
+
+    def _put(self, connection: sqlite3.Connection, person: bytes, embedding: UserEmbedding) -> None:
+        checkpoint, dim = embedding.checkpoint_id, len(embedding.vector)
+        connection.execute("INSERT OR IGNORE INTO checkpoints VALUES (?, ?)", (checkpoint, dim))
+        [held] = connection.execute("SELECT dim FROM checkpoints WHERE checkpoint = ?", (checkpoint,)).fetchone()
+        require_dim(embedding, held)
+        sealed = self._keys.seal(person, _name(checkpoint), embedding_to_bytes(embedding))
+        connection.execute(_PUT, (person, checkpoint, sealed))
+        connection.execute(_DELETE_EARLIER, (person, KEPT_CHECKPOINTS))
 
     def _rotate_some(
         self, connection: sqlite3.Connection, last: tuple[bytes, str]

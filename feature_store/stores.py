@@ -79,6 +79,10 @@ class EventStore(PlaceOfPeople, Protocol):
         """
         ...
 
+    async def met_many(self, user_ids: Sequence[str]) -> list[MetItems]:
+        """Of each of these people what `met` gives, in their order, in one round trip to the store."""
+        ...
+
     async def delete(self, user_id: str) -> int:
         """Remove all that was done by the person, and say how many events and, of older ones, items there were."""
         ...
@@ -115,6 +119,10 @@ class UserEmbeddingStore(HeldOfPeople, Protocol):
         Raises:
             BadInput: its length is not that of the first embedding that the store was given for its checkpoint.
         """
+        ...
+
+    async def put_many(self, embeddings: Mapping[str, UserEmbedding]) -> None:
+        """`put` of each, by user id, in one round trip; where it raises, any of them may be kept, or none."""
         ...
 
     async def get(self, user_id: str, checkpoint_id: str) -> UserEmbedding | None:

@@ -62,7 +62,8 @@ class ItemVocabulary:
 
         For histories: an event may well name an item that came after the checkpoint.
         """
-        return np.array(sorted({self._rows[i] for i in item_ids if i in self._rows}), dtype=np.int32)
+        found = map(self._rows.get, item_ids)  # one look-up an item: they are what a sweep spends most on
+        return np.array(sorted({row for row in found if row is not None}), dtype=np.int32)
 
     def extended(self, item_ids: Iterable[str]) -> "ItemVocabulary":
         """This vocabulary with the items it did not hold yet added at its end, in their order."""

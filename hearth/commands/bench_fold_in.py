@@ -15,7 +15,7 @@ def fold_in(
     events: Annotated[int, typer.Option(min=1, help="Of each person.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """Fold in one person, everybody at once, and everybody in a store, beside the machine's matrix rate.
+    """Fold in one person, everybody at once, and everybody in each kind of store, beside the machine's matrix rate.
 
     Example: `hearth bench fold-in --people 10000 --json`
     """
@@ -34,14 +34,15 @@ def fold_in(
 
 def show_fold_in(figures: dict[str, Any]) -> None:
     """The figures of `benchmarks.fold_in.measure_fold_in` as text."""
-    one, many, sweep, floor = (figures[name] for name in ("one", "many", "sweep", "floor"))
+    one, many, floor = (figures[name] for name in ("one", "many", "floor"))
     OUT.print(
         f"One person with {figures['data']['events']} items at dim {figures['data']['dim']}: "
         f"{one['microseconds_median']:.0f} µs (median; least {one['microseconds_least']:.0f}, "
         f"p99 {one['microseconds_p99']:.0f}).\n"
         f"Everybody at once: {many['people_per_second']:,.0f} people/s; a direct solution at the machine's "
         f"{floor['matrix_operations_per_second'] / 1e9:.0f} G operations/s would take "
-        f"{floor['seconds']:.2f} s for all, and this took {many['seconds']:.2f}.\n"
-        f"A sweep over {sweep['people']:,} people in a store in memory: {sweep['people_per_second']:,.0f} people/s."
+        f"{floor['seconds']:.2f} s for all, and this took {many['seconds']:.2f}."
     )
+    for place, sweep in figures["sweeps"].items():
+        OUT.print(f"A sweep over {sweep['people']:,} people in {place}: {sweep['people_per_second']:,.0f} people/s.")
     OUT.print(f"{figures['processor']}, {figures['cores']} cores, {figures['date']}: {figures['command']}")

@@ -93,6 +93,14 @@ class EventStoreContract:
         await stores.events.delete("ada")
         assert await stores.events.met("ada") == MetItems((), 0)
 
+    async def test_what_many_people_met_comes_in_the_order_asked_for(self, stores: LocalStores) -> None:
+        await stores.events.put([an_event(), an_event(user_id="bob", item_id="casino")])
+        ada, bob, nobody = await stores.events.met_many(["ada", "bob", "eve"])
+        assert (ada, bob) == (await stores.events.met("ada"), await stores.events.met("bob"))
+        assert (ada.item_ids, bob.item_ids, nobody.item_ids) == (("heat",), ("casino",), ())
+        assert [met.item_ids for met in await stores.events.met_many(["bob", "bob"])] == [("casino",), ("casino",)]
+        assert await stores.events.met_many([]) == []
+
     async def test_trying_to_write_leaves_nothing_behind(self, stores: LocalStores) -> None:
         await stores.events.put([an_event()])
         before = await stores.events.get("ada")
@@ -328,6 +336,17 @@ class UserEmbeddingStoreContract:
         assert await stores.embeddings.get_many(asked, "r0001-aa") == [two, None, nought, two]
         assert await stores.embeddings.get_many(["ada"], "r0002-bb") == [None]
         assert await stores.embeddings.get_many([], "r0001-aa") == []
+
+    async def test_embeddings_of_many_people_are_put_at_once_as_each_alone(self, stores: LocalStores) -> None:
+        await stores.embeddings.put("ada", an_embedding(0.5, checkpoint_id="r0000-00"))
+        await stores.embeddings.put("ada", an_embedding(0.5))
+        many = {"ada": an_embedding(3.0, checkpoint_id="r0002-bb"), "bob": an_embedding(4.0, checkpoint_id="r0002-bb")}
+        await stores.embeddings.put_many(many)
+        assert await stores.embeddings.get_many(["bob", "ada"], "r0002-bb") == [many["bob"], many["ada"]]
+        assert await stores.embeddings.checkpoint_ids() == {"r0001-aa", "r0002-bb"}
+        await stores.embeddings.put_many({})
+        with pytest.raises(BadInput, match="user_id of an embedding"):
+            await stores.embeddings.put_many({"": many["ada"]})
 
     async def test_the_checkpoints_in_use_are_those_that_an_embedding_belongs_to(self, stores: LocalStores) -> None:
         assert await stores.embeddings.checkpoint_ids() == set()

@@ -1,18 +1,19 @@
 """A sweep after a new checkpoint: everybody is folded in anew, once, while the old version keeps its embeddings."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 
 from feature_store.checkpoint import Checkpoint
 from feature_store.embedding import UserEmbedding
-from feature_store.errors import StoreUnavailable
+from feature_store.errors import CorruptStore, StoreUnavailable
 from feature_store.events import Event
 from feature_store.fold_in import FoldInSettings
 from feature_store.manifest import CheckpointManifest
-from feature_store.memory import InMemoryUserEmbeddingStore, open_memory
+from feature_store.memory import InMemoryEventStore, InMemoryUserEmbeddingStore, open_memory
+from feature_store.met import MetItems
 from feature_store.refold import Refolded, refold
 from feature_store.stores import LocalStores
 from feature_store.vocabulary import ItemVocabulary
@@ -81,13 +82,13 @@ def test_people_without_a_positive_item_have_no_embedding_made() -> None:
     asyncio.run(run())
 
 
-class Failing(InMemoryUserEmbeddingStore):
-    """A store that is not there for one person's writes."""
+class Damaged(InMemoryEventStore):
+    """A store in which the value of one person is damaged, so that a call which is about that person fails."""
 
-    async def put(self, user_id: str, embedding: UserEmbedding) -> None:
-        if user_id == "person-4":
-            raise StoreUnavailable("gone")
-        await super().put(user_id, embedding)
+    async def met_many(self, user_ids: Sequence[str]) -> list[MetItems]:
+        if "person-4" in user_ids:
+            raise CorruptStore("damaged")
+        return await super().met_many(user_ids)
 
 
 class Away(InMemoryUserEmbeddingStore):
@@ -97,13 +98,29 @@ class Away(InMemoryUserEmbeddingStore):
         raise StoreUnavailable("gone")
 
 
-@pytest.mark.parametrize(("embeddings", "came_to"), [(Failing(), (25, 24, 1)), (Away(), (25, 0, 25))])
-def test_a_failure_costs_those_whom_it_is_about_and_nobody_else(
-    embeddings: InMemoryUserEmbeddingStore, came_to: tuple[int, int, int]
-) -> None:
+class ReadOnly(InMemoryUserEmbeddingStore):
+    """A store that is full."""
+
+    async def put_many(self, embeddings: Mapping[str, UserEmbedding]) -> None:
+        raise StoreUnavailable("full")
+
+
+def test_a_damaged_value_costs_the_one_whom_it_is_about_and_nobody_else() -> None:
+    async def run() -> None:
+        stores = LocalStores(Damaged(), InMemoryUserEmbeddingStore())
+        await stores.events.put([event(person, person % 6) for person in range(25)])
+        assert await refold(stores, NEW, batch=10) == Refolded(people=25, folded=24, failed=1)
+        found = await stores.embeddings.get_many(PEOPLE, "new")
+        assert [number for number, embedding in enumerate(found) if embedding is None] == [4]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("embeddings", [Away(), ReadOnly()])
+def test_of_whom_a_store_that_is_away_cannot_tell_is_counted_as_failed(embeddings: InMemoryUserEmbeddingStore) -> None:
     async def run() -> None:
         stores = (await lived_in())._replace(embeddings=embeddings)
-        assert await refold(stores, NEW) == Refolded(*came_to)
+        assert await refold(stores, NEW, batch=10) == Refolded(people=25, failed=25)
 
     asyncio.run(run())
 
