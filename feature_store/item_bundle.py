@@ -1,12 +1,8 @@
 """The item bundle: what a device needs to rank by itself, in one signed file that is small enough to send it.
 
-Item vectors go as int8 with one scale an item, symmetric around zero (as Krishnamoorthi 2018, section 2.3, does for
-each channel of a layer): with s_i = max|q_i| / 127,
-
-    q̂_i = s_i · round(q_i / s_i)        |p·q_i − p·q̂_i| ≤ (s_i / 2) · |p|_1
-
-Beside them go ids, titles, QᵀQ of the exact vectors and the settings of fold-in and blend. `docs/item-bundle.md` has
-the file byte by byte and the figures.
+Item vectors go with eight and a little bits a number (`feature_store.item_bundle_vectors`). Beside them go ids, titles,
+QᵀQ of the exact vectors and the settings of fold-in and blend. `docs/item-bundle.md` has the file byte by byte and the
+figures.
 """
 
 import json
@@ -25,6 +21,7 @@ from feature_store.checkpoint import Checkpoint, require_known
 from feature_store.errors import BadInput, CorruptBundle
 from feature_store.faults import faults_of
 from feature_store.fold_in import FoldInSettings
+from feature_store.item_bundle_vectors import ItemCodes, fine_bytes, kept, rounded
 from feature_store.item_item import ItemItem
 from feature_store.manifest import CheckpointId
 from feature_store.query_tower import QueryTower, named_vectors, tower_of
@@ -42,7 +39,7 @@ _TEXTS = TypeAdapter(list[str])
 
 
 class Quantised(NamedTuple):
-    """Rows of int8 numbers.
+    """Rows of int8 numbers, symmetric around zero, as item-item weights go (Krishnamoorthi 2018, section 2.3).
 
     codes: shape (rows, columns), from −127 to 127.
     scales: float32, >= 0, shape (rows,): what a code of 1 stands for.
@@ -92,7 +89,7 @@ class ItemBundle:
     facts: BundleFacts
     vocabulary: ItemVocabulary
     titles: tuple[str, ...]
-    vectors: Quantised
+    vectors: ItemCodes
     item_gram: Float32Array
     item_counts: Float32Array
     item_item: ItemItem | None
@@ -133,7 +130,7 @@ def make_bundle(
     rows = np.flatnonzero(stays).astype(np.int32)
     if not len(rows):
         raise BadInput(f"a bundle has at least one item; all {len(item_ids)} are left out")
-    vectors = quantise(checkpoint.item_vectors[rows])
+    vectors = rounded(checkpoint.item_vectors[rows])
     manifest = checkpoint.manifest
     places = np.cumsum(stays) - 1
     facts = BundleFacts(
@@ -150,8 +147,7 @@ def make_bundle(
     sections = {
         "item_ids": _text([item_ids[row] for row in rows]),
         "titles": _text([titles.get(item_ids[row], "") for row in rows]),
-        "codes": vectors.codes.tobytes(),
-        "scales": vectors.scales.astype("<f4").tobytes(),
+        **vector_sections(vectors),
         "counts": _upper_half(checkpoint.item_counts[rows]).astype("<u2").tobytes(),
         "gram": checkpoint.item_gram.astype("<f4").tobytes(),
         **_item_item_sections(checkpoint.item_item, stays, places.astype(np.int32)),
@@ -183,10 +179,11 @@ def _parsed(sealed: Sealed) -> ItemBundle:
     if len(vocabulary) != items or len(titles) != items:
         raise BadInput(f"{items} items have {len(vocabulary)} ids and {len(titles)} titles")
     require_partition(facts.catalogues, items)
-    codes, scales = _array(sealed, "codes", "i1", (items, dim)), _floats(sealed, "scales", (items,))
+    coarse, fine = _array(sealed, "coarse", "i1", (items, dim)), _array(sealed, "fine", "u1", (items, fine_bytes(dim)))
+    quarters = _array(sealed, "steps", "<i2", (items,)).astype(np.int16, copy=False)
     item_counts = (_array(sealed, "counts", "<u2", (items,)).astype(np.uint32) << 16).view(np.float32)
-    if (scales < 0).any() or not np.isfinite(item_counts).all() or (item_counts < 0).any():
-        raise BadInput("scales and counts are finite and >= 0")
+    if not np.isfinite(item_counts).all() or (item_counts < 0).any():
+        raise BadInput("counts are finite and >= 0")
     item_counts.flags.writeable = False
     item_item = _item_item(sealed)
     if item_item is not None:
@@ -196,12 +193,18 @@ def _parsed(sealed: Sealed) -> ItemBundle:
         facts=facts,
         vocabulary=vocabulary,
         titles=titles,
-        vectors=Quantised(codes, scales),
+        vectors=kept(coarse, fine, quarters),
         item_gram=_floats(sealed, "gram", (dim, dim)),
         item_counts=item_counts,
         item_item=item_item,
         query_tower=_query_tower(sealed, dim),
     )
+
+
+def vector_sections(vectors: ItemCodes) -> dict[str, bytes]:
+    """The sections that item vectors have in a bundle, by name."""
+    coarse, fine, quarters = vectors
+    return {"coarse": coarse.tobytes(), "fine": fine.tobytes(), "steps": quarters.astype("<i2").tobytes()}
 
 
 def _upper_half(numbers: Float32Array) -> npt.NDArray[np.uint16]:

@@ -1,9 +1,9 @@
 """Changes of an item bundle: what a device that has one needs to make the next of it, byte for byte.
 
 Items are matched by their ids, whatever came, went or moved. Of an item that both have, what is sent are the
-differences of its bytes, modulo 256 (codes) or 2^16 (counts) or 2^32 (the bits of its scale): nought where nothing
-changed, small numbers where training went on for a little, and both compress. Of a new item its bytes are sent
-as they are. Sections without rows are sent whole where they changed.
+differences of its numbers of 16 bits, modulo 2^16: nought where nothing changed, small ones where training went on for
+a little, and both compress. Of a new item its numbers are sent as they are. Sections without rows are sent whole where
+they changed.
 
 Changes are signed as a bundle is, and carry the signature of the bundle that they lead to.
 """
@@ -17,12 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from feature_store.errors import BundleMismatch, CorruptBundle
 from feature_store.faults import faults_of
-from feature_store.item_bundle import MAGIC, ItemBundle, bundle_of
+from feature_store.item_bundle import MAGIC, ItemBundle, bundle_of, vector_sections
+from feature_store.item_bundle_vectors import Int16Array, split
 from feature_store.sealed_file import open_sealed, seal, sealed_of
 from feature_store.signing import Signature, SigningKey, TrustedKeys
 
 DELTA_MAGIC = b"HEARTHID"
-_BY_ROW = ("item_ids", "titles", "codes", "scales", "counts")
+_BY_ROW = ("item_ids", "titles", "coarse", "fine", "steps", "counts")
+_NUMBERS = ("codes", "steps", "counts")
 _WHOLE = "whole_"
 
 
@@ -56,7 +58,7 @@ def make_delta(old: ItemBundle, new: ItemBundle, key: SigningKey) -> bytes:
         "added_ids": _text([new.vocabulary.item_ids[row] for row in np.flatnonzero(source < 0)]),
         "retitled_rows": np.diff(np.array(retitled, np.int64), prepend=-1).astype("<i4").tobytes(),
         "retitled": _text([new.titles[row] for row in retitled]),
-        **{name: _planes(_bits(new, name) - carried[name]) for name in carried},
+        **{name: _planes(numbers - carried[name]) for name, numbers in _numbers(new).items()},
     }
     for name, content in new.sealed.sections.items():
         if name not in _BY_ROW and old.sealed.sections.get(name) != content:
@@ -111,38 +113,41 @@ def _sections(old: ItemBundle, sent: Any, items: int) -> dict[str, bytes]:
     for row, title in zip(_summed(sent["retitled_rows"]).tolist(), json.loads(sent["retitled"]), strict=True):
         titles[row] = title
     sections = {"item_ids": _text(ids), "titles": _text(titles)}
-    for name, carried in _carried(old, source).items():
-        sections[name] = (carried + _unplaned(sent[name], carried)).tobytes()
+    carried = _carried(old, source)
+    codes, steps, counts = (carried[name] + _unplaned(sent[name], carried[name].shape) for name in _NUMBERS)
+    sections |= vector_sections(split(codes, steps)) | {"counts": counts.astype("<i2").tobytes()}
     kept = {name: content for name, content in old.sealed.sections.items() if name not in _BY_ROW}
     whole = {name.removeprefix(_WHOLE): content for name, content in sent.items() if name.startswith(_WHOLE)}
     return {**sections, **kept, **whole}
 
 
-def _carried(old: ItemBundle, source: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
-    """What the next bundle would hold if nothing had changed, as unsigned numbers; 0 in the rows of new items."""
+def _carried(old: ItemBundle, source: npt.NDArray[np.int64]) -> dict[str, Int16Array]:
+    """What the next bundle would hold if nothing had changed; 0 in the rows of new items."""
     carried = {}
-    for name in ("codes", "scales", "counts"):
-        bits = _bits(old, name)
-        carried[name] = bits[np.maximum(source, 0)]
+    for name, numbers in _numbers(old).items():
+        carried[name] = numbers[np.maximum(source, 0)]
         carried[name][source < 0] = 0
     return carried
 
 
-def _bits(bundle: ItemBundle, name: str) -> npt.NDArray[Any]:
-    """The rows of a section, as unsigned little-endian numbers that wrap around."""
-    kind, columns = {"codes": ("u1", bundle.facts.dim), "scales": ("<u4", 1), "counts": ("<u2", 1)}[name]
-    return np.frombuffer(bundle.sealed.sections[name], kind).reshape(-1, columns)
+def _numbers(bundle: ItemBundle) -> dict[str, Int16Array]:
+    """What a bundle holds of each item in numbers of 16 bits, which wrap around."""
+    counts = np.frombuffer(bundle.sealed.sections["counts"], "<i2").astype(np.int16, copy=False)
+    return dict(zip(_NUMBERS, (bundle.vectors.codes(), bundle.vectors.quarters, counts), strict=True))
 
 
-def _planes(numbers: npt.NDArray[Any]) -> bytes:
-    """All first bytes, then all second ones, ...: alike stands beside alike, which compresses."""
-    octets = np.ascontiguousarray(numbers).view(np.uint8).reshape(-1, numbers.dtype.itemsize)
+def _planes(differences: Int16Array) -> bytes:
+    """All lower bytes, then all upper ones, which are 0 where a difference is small: its sign is its lowest bit."""
+    folded = (differences << 1 ^ differences >> 15).astype("<i2")
+    octets = np.ascontiguousarray(folded).view(np.uint8).reshape(-1, 2)
     return np.ascontiguousarray(octets.T).tobytes()
 
 
-def _unplaned(content: bytes, like: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    octets = np.frombuffer(content, np.uint8).reshape(like.dtype.itemsize, -1)
-    return np.ascontiguousarray(octets.T).view(like.dtype).reshape(like.shape)
+def _unplaned(content: bytes, shape: tuple[int, ...]) -> Int16Array:
+    octets = np.frombuffer(content, np.uint8).reshape(2, -1)
+    folded = np.ascontiguousarray(octets.T).view("<u2").reshape(shape)
+    differences: Int16Array = (folded >> 1).astype(np.int16) ^ -(folded & 1).astype(np.int16)
+    return differences
 
 
 def _summed(content: bytes) -> npt.NDArray[np.int64]:

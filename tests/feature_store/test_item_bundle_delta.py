@@ -106,7 +106,7 @@ def test_no_byte_of_the_changes_can_be_changed_or_left_out(tmp_path: Path) -> No
         apply_delta(old, delta, TrustedKeys([SigningKey.generate().public]))
 
 
-@pytest.mark.parametrize("name", ["source", "added_ids", "retitled_rows", "retitled", "codes", "scales", "whole_gram"])
+@pytest.mark.parametrize("name", ["source", "added_ids", "retitled_rows", "retitled", "codes", "steps", "whole_gram"])
 @pytest.mark.parametrize("content", [None, b"", b"[]", bytes(24), b'{"a":1}', b"\xff" * 24])
 def test_signed_changes_that_lead_elsewhere_are_refused(tmp_path: Path, name: str, content: bytes | None) -> None:
     old = bundle_of_draft(a_draft(1), tmp_path, {"item 0": "first"})
