@@ -1,10 +1,10 @@
 """Counters of ads in the Redis of a cell: one script decides and counts, and nothing comes between.
 
-    ads:{<campaign>}:spent               hash: total, and by day, in micros
-    ads:{<campaign>}:costs:<day>         hash: impression id -> micros, 0 where refunded; gone after two further days
-    ads:{<pseudonym>}                    sorted set: pseudonyms of the ads the person was shown, by when they expire
-    ads:{<pseudonym>}:<ad's pseudonym>   hash: ad, its id, sealed; pseudonym of an impression -> when
-    ads:header                           hash: format; index, the secret that pseudonyms are made with, sealed
+    hearth:ads:{<campaign>}:spent             hash: total, and by day, in micros
+    hearth:ads:{<campaign>}:costs:<day>       hash: impression id -> micros, 0 where refunded; gone after two more days
+    hearth:ads:{<pseudonym>}                  sorted set: pseudonyms of the ads the person saw, by when they expire
+    hearth:ads:{<pseudonym>}:<ad's pseudonym> hash: ad, its id, sealed; pseudonym of an impression -> when
+    hearth:ads:header                         hash: format; index, the secret that pseudonyms are made with, sealed
 
 Times of shows are not sealed, as the script has to compare them; whose they are, and of what, nobody sees. All servers
 go by the clock of Redis, which is asked each minute, unless they are given another.
@@ -43,8 +43,8 @@ from feature_store.redis_scripts import REPLACE
 from feature_store.redis_settings import RedisSettings
 from feature_store.stores import JsonObject
 
-_HEADER = b"ads:header"
-_SHOWS_OF = "ads:{*}:" + "[0-9a-f]" * 32  # anybody
+_HEADER, _PERSON = b"hearth:ads:header", b"hearth:ads:{"
+_SHOWS_OF = "hearth:ads:{*}:" + "[0-9a-f]" * 32  # anybody
 _LOOK_AGAIN = 60.0  # seconds between two looks at the clock of Redis
 _KEPT_SECONDS = (KEPT_DAYS + 2) * 86400  # of an impression's cost: its own day, those kept, and one for any zone
 _SPENDS: tuple[SpendReason, ...] = ("new", "known", "refunded", "total-budget", "daily-budget")
@@ -262,13 +262,13 @@ class RedisAdCounters:
         return sealed
 
     async def _reseal(self, key: bytes) -> int:
-        person = bytes.fromhex(key[len(b"ads:{") : key.index(b"}")].decode())
+        person = bytes.fromhex(key[len(_PERSON) : key.index(b"}")].decode())
         value = await self._connection.ask("HGET", key, "ad")
         fresh = None if value is None else self._sealing.resealed(person, value)
         return 0 if fresh is None else int((await self._connection.write(REPLACE, key, "ad", value, fresh)).reply)
 
     def _person(self, user_id: str) -> bytes:
-        return b"ads:{" + self._sealing.person(user_id).hex().encode() + b"}"
+        return _PERSON + self._sealing.person(user_id).hex().encode() + b"}"
 
     async def _now(self) -> float:
         if self._clock is not None:
@@ -283,7 +283,7 @@ class RedisAdCounters:
 
 def _campaign(campaign: str) -> bytes:
     """What the keys of the campaign begin with; in braces, what says their slot, without any brace of its own."""
-    return f"ads:{{c.{quote(campaign, safe='')}}}".encode()
+    return f"hearth:ads:{{c.{quote(campaign, safe='')}}}".encode()
 
 
 def _times(held: Mapping[bytes, bytes]) -> list[float]:

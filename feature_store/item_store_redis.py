@@ -2,11 +2,11 @@
 
 Keys, of each vertical in one slot of a Cluster:
 
-    items:verticals            set of the names of verticals
-    items:{news}:contents      hash: id -> the item as JSON
-    items:{news}:changes       sorted set: id by the number of its latest change; an id without an item was removed
-    items:{news}:removals      sorted set: the ids of `changes` that were removed
-    items:{news}:numbers       hash: version, floor (the version up to which removals are forgotten)
+    hearth:items:verticals            set of the names of verticals
+    hearth:items:{news}:contents      hash: id -> the item as JSON
+    hearth:items:{news}:changes       sorted set: id by the number of its latest change; of what was removed too
+    hearth:items:{news}:removals      sorted set: the ids of `changes` that were removed
+    hearth:items:{news}:numbers       hash: version, floor (the version up to which removals are forgotten)
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -19,7 +19,7 @@ from feature_store.lua import script
 from feature_store.redis_connection import RedisConnection, connected
 from feature_store.redis_settings import RedisSettings
 
-_VERTICALS = "items:verticals"
+_VERTICALS = "hearth:items:verticals"
 
 _KEYS = """
 local contents, changes = KEYS[1] .. ':contents', KEYS[1] .. ':changes'
@@ -163,7 +163,7 @@ class RedisItemStore:
 def _key(vertical: str) -> bytes:
     """What the keys of the vertical begin with; in braces, what says their slot."""
     require_vertical(vertical)
-    return f"items:{{{vertical}}}".encode()
+    return f"hearth:items:{{{vertical}}}".encode()
 
 
 def _ids(written: Sequence[bytes]) -> tuple[str, ...]:

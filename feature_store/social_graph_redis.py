@@ -1,7 +1,7 @@
 """The social graph in the Redis of a cell, sealed: one script a tie, so that both of its ends change at once.
 
-    graph:{ties}                       hash: format; index, the secret that pseudonyms are made with, sealed
-    graph:{ties}:<pseudonym>:<list>    hash: pseudonym of the other at this person -> the other and since when, sealed
+    hearth:graph:{ties}                     hash: format; index, the secret that pseudonyms are made with, sealed
+    hearth:graph:{ties}:<pseudonym>:<list>  hash: pseudonym of the other at this person -> who and since when, sealed
 
 All of it is in one slot of a Cluster: a tie changes two people, and a script changes one slot's keys.
 """
@@ -31,7 +31,7 @@ from feature_store.social_graph import (
 from feature_store.social_graph_sealing import TieSealing
 from feature_store.stores import JsonObject
 
-_GRAPH, _LISTS = b"graph:{ties}", "graph:{ties}:*"
+_GRAPH, _LISTS = b"hearth:graph:{ties}", "hearth:graph:{ties}:*"
 _ASKED: tuple[TieList, ...] = ("follow", "friend", *HIDING)
 _AT_ONCE = 1000  # fields in one command
 
@@ -166,7 +166,7 @@ class RedisSocialGraph:
         return sealed
 
     async def _reseal(self, key: bytes) -> int:
-        _, _, owner, written = key.split(b":")
+        owner, written = key.split(b":")[-2:]
         person = bytes.fromhex(owner.decode())
         name = next(name for name in LISTS if name == written.decode())
         values = fields(await self._connection.ask("HGETALL", key))

@@ -1,7 +1,9 @@
 """What the tests of the Redis store share: settings for a test's own server, and a look at what is in it."""
 
 import asyncio
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -12,12 +14,21 @@ from feature_store.redis_settings import RedisSettings
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 RING = KeyRing([OLD])
 
-# What docs/redis.md says that an ACL user needs.
-DOCUMENTED = (
-    *("+@connection", "+evalsha", "+eval", "+hget", "+hmget", "+hset", "+hdel", "+hsetnx", "+exists", "+persist"),
-    *("+pexpire", "+get", "+set", "+del", "+scan", "+info", "+bgrewriteaof", "+bgsave", "+config|get"),
-)
-DOCUMENTED_FOR_CLUSTERS = ("+cluster|slots", "+cluster|shards", "+command", "+asking")
+PASSWORD = "pass-of-the-cell"
+
+
+def documented_user(further: str = "") -> tuple[str, ...]:
+    """The command of docs/redis.md that makes the ACL user `cell`, with a password; in a cluster also `further`.
+
+    further: how the sentence begins that names more rights.
+    """
+    page = (Path(__file__).parents[2] / "docs" / "redis.md").read_text()
+    (command,) = re.findall(r"^ +(ACL SETUSER cell .*?)\n\n", page, re.DOTALL | re.MULTILINE)
+    command = command.replace(">...", f">{PASSWORD}")
+    if further:
+        (rights,) = re.findall(rf"{further} `([^`]*)`", page)
+        command = f"{command} {rights}"
+    return tuple(command.split())
 
 
 def settings_for(url: str, **options: Any) -> RedisSettings:

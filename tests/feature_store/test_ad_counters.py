@@ -229,7 +229,7 @@ async def test_a_redis_forgets_what_no_window_and_no_day_reaches(
         with server.client() as client:
             lives = {key: client.ttl(key) for key in client.scan_iter()}
             costs = [life for key, life in lives.items() if b":costs:" in key]
-            shows = [life for key, life in lives.items() if key.startswith(b"ads:{") and b"{c." not in key]
+            shows = [life for key, life in lives.items() if key.startswith(b"hearth:ads:{") and b"{c." not in key]
         assert 3 * DAY < costs[0] <= 4 * DAY
         assert len(shows) == 2
         assert min(shows) in {1, 2}
@@ -259,7 +259,7 @@ async def test_old_days_leave_no_fields_in_redis(
             clock.now = NOON + day * DAY
             await counters.try_spend("c", f"i{day}", 5, Budget())
     with server.client() as client:
-        assert sorted(client.hkeys("ads:{c.c}:spent")) == [b"2026-03-08", b"2026-03-09", b"2026-03-10", b"total"]
+        assert sorted(client.hkeys("hearth:ads:{c.c}:spent")) == [b"2026-03-08", b"2026-03-09", b"2026-03-10", b"total"]
 
 
 async def test_servers_go_by_the_clock_of_redis(redis_settings: RedisSettings) -> None:
@@ -309,11 +309,11 @@ async def test_a_place_that_holds_people_and_has_lost_its_secret_is_refused(
     async with open_redis_counters(redis_settings, KEYS) as counters:
         await counters.try_show("ada", Cap("a", 3), "i")
     with server.client() as client:
-        client.delete("ads:header")
-        with pytest.raises(CorruptStore, match=r"no header ads:header.*noeviction"):
+        client.delete("hearth:ads:header")
+        with pytest.raises(CorruptStore, match=r"no header hearth:ads:header.*noeviction"):
             async with open_redis_counters(redis_settings, KEYS):
                 pass
-        assert not client.exists("ads:header")
+        assert not client.exists("hearth:ads:header")
 
 
 async def test_a_redis_shows_neither_who_was_shown_an_ad_nor_which(
@@ -328,13 +328,13 @@ async def test_a_redis_shows_neither_who_was_shown_an_ad_nor_which(
                 else key + b"".join(client.zrange(key, 0, -1))
                 for key in client.scan_iter()
             )
-        assert b"ads:header" in held
+        assert b"hearth:ads:header" in held
         await counters.try_show("canary-bob", Cap("canary-ad", 3), "canary-i")
         with server.client() as client:
-            ads = [key.partition(b"}:")[2] for key in client.scan_iter("ads:{*}:*")]
+            ads = [key.partition(b"}:")[2] for key in client.scan_iter("hearth:ads:{*}:*")]
         assert len(set(ads)) == 2  # one ad, which nobody can tell from another at another person
         await counters.delete("canary-bob")
         assert b"canary" not in held
         await counters.delete("canary-ada")
         with server.client() as client:
-            assert sorted(client.scan_iter()) == [b"ads:header", NOTE]
+            assert sorted(client.scan_iter()) == [b"hearth:ads:header", NOTE]

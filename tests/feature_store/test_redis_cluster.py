@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from feature_store.errors import StoreUnavailable
 from feature_store.redis_store import RedisEventStore, open_redis
 from feature_store.stores import LocalStores
-from tests.feature_store.redis_world import DOCUMENTED, DOCUMENTED_FOR_CLUSTERS, RING, people_in, settings_for
+from tests.feature_store.redis_world import PASSWORD, RING, documented_user, people_in, settings_for
 from tests.feature_store.store_contract import (
     EventStoreContract,
     UserEmbeddingStoreContract,
@@ -135,9 +135,8 @@ async def test_a_server_of_the_cluster_that_is_killed_and_comes_back_is_waited_f
 async def test_an_acl_user_with_the_documented_commands_can_use_a_cluster(servers: list[RedisServer]) -> None:
     for server in servers:
         with server.client() as client:
-            rights = ("resetkeys", "~hearth:*", "nocommands", *DOCUMENTED, *DOCUMENTED_FOR_CLUSTERS)
-            client.execute_command("ACL", "SETUSER", "cell", "on", ">pass-of-the-cell", *rights)
-    known = {"username": "cell", "password": SecretStr("pass-of-the-cell"), "rewrite_after": 30.0}
+            client.execute_command(*documented_user("In a cluster also"))
+    known = {"username": "cell", "password": SecretStr(PASSWORD), "rewrite_after": 30.0}
     async with open_redis(settings_for(servers[0].url, cluster=True, **known), RING) as stores:
         await stores.events.put([an_event(user_id=f"user {n}") for n in range(20)])
         await stores.embeddings.put("user 1", an_embedding(1.0))

@@ -10,12 +10,30 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from feature_store.ad_counters import Budget, Cap
+from feature_store.ad_counters_redis import open_redis_counters
+from feature_store.encryption import KeyRing
 from feature_store.errors import BadInput, StoreUnavailable
 from feature_store.events import Event
 from feature_store.history_limits import HistoryLimits
+from feature_store.item_store_redis import open_redis_items
+from feature_store.redis_settings import RedisSettings
 from feature_store.redis_store import RedisEventStore, open_redis
-from tests.feature_store.redis_world import DOCUMENTED, RING, everything_in, people_in, settings_for, until
+from feature_store.social_graph_redis import open_redis_graph
+from tests.feature_store.item_store_contract import film
+from tests.feature_store.redis_world import (
+    NEW,
+    OLD,
+    PASSWORD,
+    RING,
+    documented_user,
+    everything_in,
+    people_in,
+    settings_for,
+    until,
+)
 from tests.feature_store.redis_writer import PARTS, PEOPLE
+from tests.feature_store.social_graph_contract import ties
 from tests.feature_store.store_contract import an_embedding, an_event
 from tests.redis_server import free_port, running_redis
 
@@ -169,10 +187,8 @@ async def test_a_fail_over_is_waited_for(tmp_path: Path) -> None:
 
 async def test_an_acl_user_with_the_documented_commands_can_do_everything(tmp_path: Path) -> None:
     with running_redis(tmp_path, "--appendonly", "yes", "--save", "3600 1") as server, server.client() as client:
-        client.execute_command(
-            "ACL", "SETUSER", "cell", "on", ">pass-of-the-cell", "resetkeys", "~hearth:*", "nocommands", *DOCUMENTED
-        )
-        known = {"username": "cell", "password": SecretStr("pass-of-the-cell"), "rewrite_after": 30.0}
+        client.execute_command(*documented_user())
+        known = {"username": "cell", "password": SecretStr(PASSWORD), "rewrite_after": 30.0}
         async with open_redis(settings_for(server.url, expires_after=3600.0, **known), RING) as stores:
             assert isinstance(stores.events, RedisEventStore)
             await stores.events.put([an_event(), an_event(user_id="bob")])
@@ -191,13 +207,60 @@ async def test_an_acl_user_with_the_documented_commands_can_do_everything(tmp_pa
             assert [user_id async for user_id in stores.events.user_ids()] == ["bob"]
         async with open_redis(settings_for(server.url, **known), RING) as stores:
             await stores.events.put([an_event()])
+        await use_items(settings_for(server.url, **known))
+        await use_ties(settings_for(server.url, **known))
+        await use_counters(settings_for(server.url, **known))
+        assert [key for key in client.scan_iter() if not key.startswith(b"hearth:")] == []
+
+
+async def use_items(settings: RedisSettings) -> None:
+    """Every method, and every branch of a script that has a command of its own."""
+    async with open_redis_items(settings, kept_removals=1) as items:
+        assert await items.upsert([film("1"), film("2"), film("3")]) == 3
+        assert await items.remove("films", ["1", "2"]) == 2
+        assert [found and found.item_id for found in await items.get_many("films", ["1", "3"])] == [None, "3"]
+        assert (await items.count("films"), await items.version("films")) == (1, 5)
+        assert (await items.changes_since("films")).changed == ("3",)
+        assert await items.verticals() == ["films"]
+
+
+async def use_ties(settings: RedisSettings) -> None:
+    async with open_redis_graph(settings, RING) as graph:
+        assert await graph.add(ties("ada follow bob", "ada friend cy", "bob block ada")) == [True] * 3
+        assert await graph.follows("ada") == ()
+        assert await graph.friends("ada") == ("cy",)
+        assert await graph.hidden_from("ada") == {"bob"}
+        assert [relation.friends for relation in await graph.relations("ada", ["cy", "bob"])] == [True, False]
+        assert await graph.remove(ties("bob block ada")) == [True]
+    async with open_redis_graph(settings, KeyRing([NEW, OLD])) as graph:
+        assert await graph.rotate() == 3
+        assert await graph.delete("ada") == 1
+        assert await graph.finish_erasures()
+
+
+async def use_counters(settings: RedisSettings) -> None:
+    async with open_redis_counters(settings, RING) as counters:
+        for impression in ("i1", "i2", "i2", "i3"):
+            await counters.try_spend("c", impression, 7, Budget(total=14, daily=14))
+            await counters.try_show("ada", Cap("a", 2), impression)
+        assert await counters.refund("c", "i1") == 7
+        assert await counters.spent("c") == (7, 7)
+        assert await counters.take_back_show("ada", "a", "i1")
+        assert await counters.shown("ada", [Cap("a", 2)]) == [1]
+        assert await counters.try_show("bob", Cap("a", 2, window=1), "i1") == (True, "new", 1)
+        assert await counters.take_back_show("bob", "a", "i1")
+    async with open_redis_counters(settings, KeyRing([NEW, OLD]), clock=lambda: time.time() + 10 * 86400) as counters:
+        assert await counters.try_show("ada", Cap("a", 2), "i9") == (True, "new", 1)
+        assert (await counters.try_spend("c", "i9", 7, Budget())).total == 14
+        assert await counters.rotate() == 1
+        assert await counters.delete("ada") == 1
+        assert await counters.finish_erasures()
 
 
 async def test_a_command_that_the_acl_refuses_is_named_and_no_password_is_shown(tmp_path: Path) -> None:
     with running_redis(tmp_path) as server, server.client() as client:
-        rights = ("resetkeys", "~hearth:*", "nocommands", *DOCUMENTED)
-        client.execute_command("ACL", "SETUSER", "cell", "on", ">pass-of-the-cell", *rights)
-        known = {"username": "cell", "password": SecretStr("pass-of-the-cell")}
+        client.execute_command(*documented_user())
+        known = {"username": "cell", "password": SecretStr(PASSWORD)}
         async with open_redis(settings_for(server.url, **known), RING) as stores:
             await stores.embeddings.put("ada", an_embedding(1.0))
             for refused in ("hget", "hset", "evalsha"):

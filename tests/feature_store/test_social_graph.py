@@ -205,11 +205,11 @@ async def test_a_redis_shows_nobody_in_keys_values_and_log(server: RedisServer, 
             held = [key + b"".join(client.hgetall(key)) + b"".join(client.hvals(key)) for key in client.scan_iter()]
         assert len(held) == 5
         logged = bytes_of(server.folder)
-        assert b"graph:{ties}" in logged
+        assert b"hearth:graph:{ties}" in logged
         assert all(canary not in logged + b"".join(held) for canary in CANARIES)
         await graph.erase("canary-ada")
         with server.client() as client:
-            assert sorted(client.scan_iter()) == [b"graph:{ties}", NOTE]
+            assert sorted(client.scan_iter()) == [NOTE, b"hearth:graph:{ties}"]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
@@ -247,11 +247,11 @@ async def test_a_place_that_holds_people_and_has_lost_its_secret_is_refused(
     async with open_redis_graph(redis_settings, KEYS) as graph:
         await graph.add(ties("ada follow bob"))
     with server.client() as client:
-        client.delete("graph:{ties}")
-        with pytest.raises(CorruptStore, match=r"no header graph:\{ties\}.*noeviction"):
+        client.delete("hearth:graph:{ties}")
+        with pytest.raises(CorruptStore, match=r"no header hearth:graph:\{ties\}.*noeviction"):
             async with open_redis_graph(redis_settings, KEYS):
                 pass
-        assert not client.exists("graph:{ties}")
+        assert not client.exists("hearth:graph:{ties}")
 
 
 async def test_edges_of_a_file_are_added_once(tmp_path: Path) -> None:
