@@ -2,23 +2,22 @@
 
     hearth:{<pseudonym>}    one person, a hash: see `feature_store.redis_scripts`
     hearth:header           format 1; index: the secret that pseudonyms are made with, sealed
-    hearth:dims             checkpoint id -> how long its embeddings are
 
 The braces make a person's pseudonym what a cluster chooses the slot by.
 """
 
-import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 from feature_store.encryption import KeyRing, pseudonym
 from feature_store.errors import CorruptStore, StoreUnavailable
 from feature_store.index_secret import IndexSecret
 from feature_store.index_secret_redis import kept_secret, redis_secret, reseal_redis_secret
-from feature_store.redis_connection import RedisConnection
+from feature_store.redis_connection import Argument, Command, RedisConnection
+from feature_store.redis_scripts import REPLACE
 
-HEADER, DIMS = b"hearth:header", b"hearth:dims"
+HEADER = b"hearth:header"
 _PERSON, _END = b"hearth:{", b"}"
 _EVERYBODY = "hearth:{*}"
 _LOOK_AGAIN = 5.0  # seconds: a server that lost its memory is noticed after that time at the latest
@@ -71,6 +70,25 @@ class RedisPeople:
         """Seal the secret anew, if that is not done; how many values were."""
         return await reseal_redis_secret(self.connection, HEADER, self.ring)
 
+    async def reseal(self, places: Mapping[Person, Mapping[str, bytes]]) -> int:
+        """Seal those of these values anew that are not sealed with the newest key; how many were.
+
+        One that changes meanwhile is not: whoever writes it seals it with a key of their own.
+
+        places: of each person the fields of the hash, and what each is sealed as.
+        """
+        held = await self.connection.ask_all([("HMGET", person.key, *names) for person, names in places.items()])
+        runs: list[Command] = []
+        for (person, names), values in zip(places.items(), held, strict=True):
+            replacements: list[Argument] = []
+            for (name, place), sealed in zip(names.items(), values, strict=True):
+                if sealed is not None and self.ring.key_id(sealed) != self.ring.newest:
+                    content = self.ring.open(person.pseudonym, place, sealed)
+                    replacements += [name, sealed, self.ring.seal(person.pseudonym, place, content)]
+            if replacements:
+                runs.append((person.key, *replacements))
+        return sum(int(answer.reply) for answer in await self.connection.write_all(REPLACE, runs))
+
     async def _look(self) -> None:
         """Look whether the store is still the one that was opened; one that is empty gets its header back."""
         index = await kept_secret(self.connection, HEADER, self.ring, self._index)
@@ -84,22 +102,6 @@ class RedisPeople:
 async def open_people(connection: RedisConnection, ring: KeyRing) -> RedisPeople:
     """The people of a store, which is made where there is none; raises as `redis_secret`."""
     return RedisPeople(connection, ring, await redis_secret(connection, HEADER, ring, _EVERYBODY))
-
-
-async def held_dim(connection: RedisConnection, checkpoint_id: str, given: int) -> int:
-    """How long embeddings for that checkpoint are: as long as the first that was given."""
-    await connection.ask("HSETNX", DIMS, checkpoint_id, given)
-    held = await connection.ask("HGET", DIMS, checkpoint_id)
-    return int(held) if held is not None else given
-
-
-def listed(order: bytes | None) -> list[str]:
-    """The checkpoint ids of the field `o`, the one put last first."""
-    try:
-        ids: list[str] = json.loads(order or b"[]")
-    except ValueError:
-        raise CorruptStore("the list of a person's checkpoints is damaged") from None
-    return ids
 
 
 def _person_of(name: bytes) -> Person:

@@ -7,7 +7,8 @@ import pytest
 from pydantic import SecretStr
 
 from feature_store.errors import StoreUnavailable
-from feature_store.redis_store import RedisEventStore, open_redis
+from feature_store.redis_events import RedisEventStore
+from feature_store.redis_store import open_redis
 from feature_store.stores import LocalStores
 from tests.feature_store.redis_world import PASSWORD, RING, documented_user, people_in, settings_for
 from tests.feature_store.store_contract import (

@@ -10,8 +10,9 @@ from feature_store.ad_counters_redis import open_redis_counters
 from feature_store.errors import StoreUnavailable
 from feature_store.events import Event
 from feature_store.redis_connection import connected
+from feature_store.redis_events import RedisEventStore
 from feature_store.redis_rewriting import NOTE, rewriting_of
-from feature_store.redis_store import RedisEventStore, open_redis
+from feature_store.redis_store import open_redis
 from feature_store.social_graph_redis import open_redis_graph
 from feature_store.stores import LocalStores
 from tests.feature_store.redis_world import RING, people_in, settings_for, until

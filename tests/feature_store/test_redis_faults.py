@@ -17,8 +17,9 @@ from feature_store.errors import BadInput, StoreUnavailable
 from feature_store.events import Event
 from feature_store.history_limits import HistoryLimits
 from feature_store.item_store_redis import open_redis_items
+from feature_store.redis_events import RedisEventStore
 from feature_store.redis_settings import RedisSettings
-from feature_store.redis_store import RedisEventStore, open_redis
+from feature_store.redis_store import open_redis
 from feature_store.social_graph_redis import open_redis_graph
 from tests.feature_store.item_store_contract import film
 from tests.feature_store.redis_world import (

@@ -10,7 +10,8 @@ from feature_store.encryption import KeyRing
 from feature_store.errors import CorruptStore, StoreError, StoreUnavailable, UnknownKey
 from feature_store.events import Event, History
 from feature_store.met import MetItems
-from feature_store.redis_store import RedisEventStore, open_redis
+from feature_store.redis_events import RedisEventStore
+from feature_store.redis_store import open_redis
 from feature_store.stores import LocalStores
 from tests.feature_store.redis_world import NEW, OLD, RING, everything_in, people_in, settings_for, until
 from tests.feature_store.store_contract import (
