@@ -1,4 +1,7 @@
-"""What every store of local data promises; `tests/feature_store/store_contract.py` holds each to it.
+"""What every store of local data promises.
+
+Each is held to it by `event_store_contract.py`, `embedding_store_contract.py` and `rights_contract.py` in
+`tests/feature_store`.
 
 A store belongs to the device or the edge cell that the person trusts. Nothing in here is ever sent on. What events
 mean is said once, in `feature_store.person_record`; a store keeps what comes out of it, sealed.

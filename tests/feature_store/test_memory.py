@@ -4,7 +4,9 @@ import pytest
 
 from feature_store.memory import open_memory
 from feature_store.stores import LocalStores
-from tests.feature_store.store_contract import EventStoreContract, RightsContract, UserEmbeddingStoreContract
+from tests.feature_store.embedding_store_contract import UserEmbeddingStoreContract
+from tests.feature_store.event_store_contract import EventStoreContract
+from tests.feature_store.rights_contract import RightsContract
 
 
 class TestInMemoryStores(EventStoreContract, UserEmbeddingStoreContract, RightsContract):

@@ -15,9 +15,9 @@ from feature_store.redis_rewriting import NOTE, rewriting_of
 from feature_store.redis_store import open_redis
 from feature_store.social_graph_redis import open_redis_graph
 from feature_store.stores import LocalStores
+from tests.feature_store.embedding_store_contract import an_embedding
 from tests.feature_store.redis_world import RING, people_in, settings_for, until
 from tests.feature_store.social_graph_contract import ties
-from tests.feature_store.store_contract import an_embedding
 from tests.redis_server import running_redis
 
 pytestmark = pytest.mark.anyio

@@ -21,6 +21,8 @@ from feature_store.redis_events import RedisEventStore
 from feature_store.redis_settings import RedisSettings
 from feature_store.redis_store import open_redis
 from feature_store.social_graph_redis import open_redis_graph
+from tests.feature_store.embedding_store_contract import an_embedding
+from tests.feature_store.event_store_contract import an_event
 from tests.feature_store.item_store_contract import film
 from tests.feature_store.redis_world import (
     NEW,
@@ -35,7 +37,6 @@ from tests.feature_store.redis_world import (
 )
 from tests.feature_store.redis_writer import PARTS, PEOPLE
 from tests.feature_store.social_graph_contract import ties
-from tests.feature_store.store_contract import an_embedding, an_event
 from tests.redis_server import free_port, running_redis
 
 pytestmark = pytest.mark.anyio

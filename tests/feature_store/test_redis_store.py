@@ -13,13 +13,9 @@ from feature_store.met import MetItems
 from feature_store.redis_events import RedisEventStore
 from feature_store.redis_store import open_redis
 from feature_store.stores import LocalStores
+from tests.feature_store.embedding_store_contract import UserEmbeddingStoreContract, an_embedding
+from tests.feature_store.event_store_contract import EventStoreContract, an_event
 from tests.feature_store.redis_world import NEW, OLD, RING, everything_in, people_in, settings_for, until
-from tests.feature_store.store_contract import (
-    EventStoreContract,
-    UserEmbeddingStoreContract,
-    an_embedding,
-    an_event,
-)
 from tests.redis_proxy import running_proxy
 from tests.redis_server import RedisServer, running_redis
 

@@ -14,8 +14,8 @@ from cryptography.x509.oid import NameOID
 
 from feature_store.errors import BadInput, StoreUnavailable
 from feature_store.redis_store import open_redis
+from tests.feature_store.event_store_contract import an_event
 from tests.feature_store.redis_world import RING, settings_for
-from tests.feature_store.store_contract import an_event
 from tests.redis_proxy import running_proxy
 from tests.redis_server import running_redis
 

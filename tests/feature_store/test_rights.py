@@ -7,7 +7,8 @@ from feature_store.events import Event
 from feature_store.memory import InMemoryEventStore, InMemoryUserEmbeddingStore, open_memory
 from feature_store.rights import erase_person
 from feature_store.stores import LocalStores
-from tests.feature_store.store_contract import an_embedding, an_event
+from tests.feature_store.embedding_store_contract import an_embedding
+from tests.feature_store.event_store_contract import an_event
 
 pytestmark = pytest.mark.anyio
 

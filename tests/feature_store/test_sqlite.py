@@ -19,13 +19,9 @@ from feature_store.errors import CorruptStore, StoreError, StoreUnavailable, Unk
 from feature_store.sqlite import open_sqlite
 from feature_store.sqlite_events import SQLiteEventStore
 from feature_store.stores import LocalStores
-from tests.feature_store.store_contract import (
-    EventStoreContract,
-    RightsContract,
-    UserEmbeddingStoreContract,
-    an_embedding,
-    an_event,
-)
+from tests.feature_store.embedding_store_contract import UserEmbeddingStoreContract, an_embedding
+from tests.feature_store.event_store_contract import EventStoreContract, an_event
+from tests.feature_store.rights_contract import RightsContract
 
 ROOT = Path(__file__).parents[2]
 WRITER = [sys.executable, str(Path(__file__).with_name("store_writer.py"))]
