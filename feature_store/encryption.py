@@ -16,6 +16,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -150,10 +151,18 @@ def own_keys(path: Path) -> KeyRing:
 
 
 def add_key(path: Path) -> KeyRing:
-    """Put a new key on top of those of a key file, and give its ring; the file is the old one or the new one, whole."""
+    """Put a new key on top of those of a key file, and give its ring; the file is the old one or the new one, whole.
+
+    It stays its owner's and its group's, as servers may run under another account, and where the path is a link, the
+    file that the link leads to is changed. Several at once come one after the other, and none of their keys is lost.
+    """
+    path = path.resolve()
     keys_from_file(path)  # nothing is put on top of what is no key file
-    durable.replace(path, base64.urlsafe_b64encode(new_key()) + b"\n" + path.read_bytes(), mode=0o600)
-    return keys_from_file(path)
+    with durable.exclusive_file(path) as found:
+        text = base64.urlsafe_b64encode(new_key()).decode() + "\n" + path.read_text("ascii")
+        ring = keys_from_text(text, str(path))
+        durable.replace(path, text.encode(), stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid))
+    return ring
 
 
 def _key_id(key: bytes) -> bytes:

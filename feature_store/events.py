@@ -52,6 +52,12 @@ def require_id(name: str, text: str) -> None:
             raise BadInput(f"{name} is text that UTF-8 can write; got half of a surrogate pair") from None
 
 
+def require_time(name: str, time: float) -> None:
+    """Raise `BadInput` for what is no time: compared with NaN, everything would be older."""
+    if not math.isfinite(time):
+        raise BadInput(f"{name} is a finite number of seconds since 1970; got {time}")
+
+
 @dataclass(frozen=True, slots=True)
 class History:
     """The events of one person that are kept one by one; of older ones a store keeps what they came to, by item.

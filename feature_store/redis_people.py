@@ -16,6 +16,7 @@ from feature_store.index_secret import IndexSecret
 from feature_store.index_secret_redis import kept_secret, redis_secret, reseal_redis_secret
 from feature_store.redis_connection import Argument, Command, RedisConnection
 from feature_store.redis_scripts import REPLACE
+from feature_store.unreadable import Unreadable
 
 HEADER = b"hearth:header"
 _PERSON, _END = b"hearth:{", b"}"
@@ -70,21 +71,23 @@ class RedisPeople:
         """Seal the secret anew, if that is not done; how many values were."""
         return await reseal_redis_secret(self.connection, HEADER, self.ring)
 
-    async def reseal(self, places: Mapping[Person, Mapping[str, bytes]]) -> int:
+    async def reseal(self, places: Mapping[Person, Mapping[str, bytes]], unreadable: Unreadable) -> int:
         """Seal those of these values anew that are not sealed with the newest key; how many were.
 
         One that changes meanwhile is not: whoever writes it seals it with a key of their own.
 
         places: of each person the fields of the hash, and what each is sealed as.
+        unreadable: takes those of whom something cannot be opened.
         """
         held = await self.connection.ask_all([("HMGET", person.key, *names) for person, names in places.items()])
         runs: list[Command] = []
         for (person, names), values in zip(places.items(), held, strict=True):
             replacements: list[Argument] = []
-            for (name, place), sealed in zip(names.items(), values, strict=True):
-                if sealed is not None and self.ring.key_id(sealed) != self.ring.newest:
-                    content = self.ring.open(person.pseudonym, place, sealed)
-                    replacements += [name, sealed, self.ring.seal(person.pseudonym, place, content)]
+            with unreadable.left_out(person.pseudonym):
+                for (name, place), sealed in zip(names.items(), values, strict=True):
+                    if sealed is not None and self.ring.key_id(sealed) != self.ring.newest:
+                        content = self.ring.open(person.pseudonym, place, sealed)
+                        replacements += [name, sealed, self.ring.seal(person.pseudonym, place, content)]
             if replacements:
                 runs.append((person.key, *replacements))
         return sum(int(answer.reply) for answer in await self.connection.write_all(REPLACE, runs))

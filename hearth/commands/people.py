@@ -286,7 +286,10 @@ def _limit(older_than: float | None, before: str | None) -> float:
     if (older_than is None) == (before is None):
         raise BadInput("name one of --older-than DAYS and --before DATE")
     if older_than is not None:
-        return time.time() - older_than * _DAY
+        limit = time.time() - older_than * _DAY
+        if not limit >= 0:  # NaN is not either; nothing that is kept is as old as the others ask for
+            raise BadInput(f"--older-than is a number of days since 1970 at most; got {older_than:g}")
+        return limit
     try:
         day = date.fromisoformat(before or "")
     except ValueError:

@@ -147,12 +147,15 @@ def test_of_who_is_erased_nothing_is_left_and_the_receipt_says_so(run: Run, plac
 def test_what_is_older_than_a_day_is_forgotten(run: Run, place: Place) -> None:
     store = tuple(part for part in place.options if part not in {"--social-graph", "--ad-counters"})
     store = tuple(part for part in store if Path(part).name not in {"social.sqlite", "ads.sqlite"})
+    for wrong in ("nan", "inf", "1e9"):
+        assert "days since 1970 at most; got" in run("people", "forget", "--older-than", wrong, *store).error()
+    assert place.events("ben") == 4
     done = run("people", "forget", "--before", "1970-01-04", *store, "--json").json()
     assert done == {"before": "1970-01-04T00:00:00+00:00", "events": 6}  # days 1 and 2 of three people
     assert (place.events("anna"), place.events("ben")) == (2, 2)
     assert run("people", "forget", "--older-than", "1", *store, "--json").json()["events"] == 6
-    for wrong in ((), ("--older-than", "1", "--before", "1970-01-04")):
-        assert "one of --older-than DAYS and --before DATE" in run("people", "forget", *wrong, *store).error()
+    for both in ((), ("--older-than", "1", "--before", "1970-01-04")):
+        assert "one of --older-than DAYS and --before DATE" in run("people", "forget", *both, *store).error()
     assert "--before is a day" in run("people", "forget", "--before", "yesterday", *store).error()
 
 
