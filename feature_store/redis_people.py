@@ -6,14 +6,12 @@
 The braces make a person's pseudonym what a cluster chooses the slot by.
 """
 
-import time
 from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 from feature_store.encryption import KeyRing, pseudonym
-from feature_store.errors import CorruptStore, StoreUnavailable
-from feature_store.index_secret import IndexSecret
-from feature_store.index_secret_redis import kept_secret, redis_secret, reseal_redis_secret
+from feature_store.errors import CorruptStore
+from feature_store.index_secret_redis import WatchedSecret, reseal_redis_secret, watched_secret
 from feature_store.redis_connection import Argument, Command, RedisConnection
 from feature_store.redis_scripts import REPLACE
 from feature_store.unreadable import Unreadable
@@ -21,7 +19,6 @@ from feature_store.unreadable import Unreadable
 HEADER = b"hearth:header"
 _PERSON, _END = b"hearth:{", b"}"
 _EVERYBODY = "hearth:{*}"
-_LOOK_AGAIN = 5.0  # seconds: a server that lost its memory is noticed after that time at the latest
 
 
 class Person(NamedTuple):
@@ -34,29 +31,26 @@ class Person(NamedTuple):
 class RedisPeople:
     """Where each person is in one store, and what seals what is held of them; `open_people` makes it."""
 
-    def __init__(self, connection: RedisConnection, ring: KeyRing, index: IndexSecret) -> None:
+    def __init__(self, connection: RedisConnection, ring: KeyRing, secret: WatchedSecret) -> None:
         self.connection, self.ring = connection, ring
-        self._index = index
-        self._looked = time.monotonic()
+        self._secret = secret
 
     async def person(self, user_id: str) -> Person:
         """Where that person is, or would be.
 
         Raises:
-            StoreUnavailable: the server has been emptied since, and is another store now. This is looked at every
-                few seconds, as what is written for a pseudonym of the old secret would not be found any more.
+            StoreUnavailable: the server has been emptied since, and is another store now.
         """
-        if time.monotonic() - self._looked > _LOOK_AGAIN:
-            await self._look()
+        await self._secret.look_again()
         return self.named(user_id)
 
     def named(self, user_id: str) -> Person:
         """The same, without looking whether the store is still there."""
-        return _person_of(pseudonym(self._index.secret, user_id))
+        return _person_of(pseudonym(self._secret.secret, user_id))
 
     async def everybody(self) -> AsyncIterator[list[Person]]:
         """All people that there are, some at a time, each once: 16 bytes of everyone are remembered meanwhile."""
-        await self._look()
+        await self._secret.look()
         seen: set[bytes] = set()
         async for keys in self.connection.keys(_EVERYBODY):
             new = []
@@ -92,19 +86,10 @@ class RedisPeople:
                 runs.append((person.key, *replacements))
         return sum(int(answer.reply) for answer in await self.connection.write_all(REPLACE, runs))
 
-    async def _look(self) -> None:
-        """Look whether the store is still the one that was opened; one that is empty gets its header back."""
-        index = await kept_secret(self.connection, HEADER, self.ring, self._index)
-        if index.secret != self._index.secret:
-            raise StoreUnavailable(
-                f"the Redis at {self.connection.place} was emptied and holds another store now; open it anew"
-            )
-        self._index, self._looked = index, time.monotonic()
-
 
 async def open_people(connection: RedisConnection, ring: KeyRing) -> RedisPeople:
     """The people of a store, which is made where there is none; raises as `redis_secret`."""
-    return RedisPeople(connection, ring, await redis_secret(connection, HEADER, ring, _EVERYBODY))
+    return RedisPeople(connection, ring, await watched_secret(connection, HEADER, ring, _EVERYBODY))
 
 
 def _person_of(name: bytes) -> Person:
