@@ -100,8 +100,14 @@ def pseudonym(secret: bytes, *parts: str) -> bytes:
     """What stands for a person, or for something of a person, in keys of a store: 16 bytes, the same every time.
 
     secret: the store's own, which does not change when its keys do: it rests in the store, sealed.
+
+    Raises:
+        BadInput: a part is text that UTF-8 cannot write, so that nobody in any store can have it.
     """
-    content = b"".join(len(part := text.encode()).to_bytes(4, "big") + part for text in parts)
+    try:
+        content = b"".join(len(part := text.encode()).to_bytes(4, "big") + part for text in parts)
+    except UnicodeEncodeError:
+        raise BadInput("an id is text that UTF-8 can write; got half of a surrogate pair") from None
     return hmac.digest(secret, content, hashlib.sha256)[:PSEUDONYM_BYTES]
 
 

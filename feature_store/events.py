@@ -1,11 +1,13 @@
 """Events: what a person did with an item, and the history they add up to."""
 
 import math
+import sys
 from dataclasses import dataclass
 
 from feature_store.errors import BadInput
 
 LATEST_TIMESTAMP = 1e11  # the year 5138; what is later was meant as milliseconds
+_LARGEST_VALUE = sys.float_info.max
 LONGEST_ID = 256  # characters; an id is a key in stores and logs of size, not a document
 
 
@@ -37,7 +39,7 @@ class Event:
             require_id("vertical of an event", self.vertical)
         if not 0 <= self.timestamp < LATEST_TIMESTAMP:
             raise BadInput(f"timestamp of an event is seconds (not milliseconds) since 1970; got {self.timestamp}")
-        if self.value is not None and not math.isfinite(self.value):
+        if self.value is not None and not -_LARGEST_VALUE <= self.value <= _LARGEST_VALUE:  # NaN is not either
             raise BadInput(f"value of an event is a finite number; got {self.value}")
 
 

@@ -240,7 +240,7 @@ def import_ties(
     Example: `hearth people import-ties edges.csv.gz --kind friend --store social.sqlite`
     """
     from feature_store.redis_settings import with_password
-    from feature_store.social_graph_import import ImportedTies
+    from feature_store.social_graph_import import ImportedTies, read_ties
     from feature_store.social_graph_import import import_ties as imported
     from feature_store.social_graph_redis import open_redis_graph
     from feature_store.social_graph_sqlite import open_sqlite_graph
@@ -249,7 +249,10 @@ def import_ties(
     from hearth.trust import store_keys
 
     redis = settings_of(store, redis_settings)
-    keys = present_keys(store_keys(store_key))
+    for _ in read_ties(file, kind.value, other):  # before a key or a graph is made for it
+        pass
+    is_there = redis is None and Path(store).exists()
+    keys = present_keys(store_key if is_there else store_keys(store_key))
 
     async def run() -> ImportedTies:
         async with AsyncExitStack() as opened:

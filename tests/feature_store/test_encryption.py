@@ -174,6 +174,11 @@ def test_what_is_no_ring_of_keys_is_refused_without_being_shown(
         keys_from_file(file)
 
 
+def test_an_id_that_nobody_can_have_has_no_pseudonym() -> None:
+    with pytest.raises(BadInput, match="half of a surrogate pair"):
+        pseudonym(OLD, "ada", "\ud800")
+
+
 def test_pseudonyms_tell_people_apart_and_say_nothing_without_the_secret() -> None:
     assert pseudonym(OLD, "ada") == pseudonym(OLD, "ada")
     seen = {pseudonym(OLD, *parts) for parts in (("ada",), ("bob",), ("a", "da"), ("ad", "a"), ("ada", ""))}

@@ -200,6 +200,12 @@ def test_ties_are_imported_whole_or_not_at_all(run: Run, tmp_path: Path, redis_s
         arguments = ("people", "import-ties", edges, "--kind", "friend", "--store", store, "--store-key", keys)
         assert run(*arguments, "--json").json() == {"lines": 2, "added": 2}
         assert run(*arguments, "--json").json() == {"lines": 2, "added": 0}
+    slip = ("people", "import-ties", edges, "--kind", "friend", "--store", tmp_path / "social.sqlite", "--store-key")
+    assert "there is no key file" in run(*slip, tmp_path / "slip.keys").error()
+    nothing = ("people", "import-ties", tmp_path / "none.csv", "--kind", "friend", "--store", tmp_path / "new.sqlite")
+    assert "none.csv cannot be read" in run(*nothing, "--store-key", tmp_path / "slip.keys").error()
+    assert not (tmp_path / "slip.keys").exists()
+    assert not (tmp_path / "new.sqlite").exists()
     edges.write_text("user_id,friend_id\n7,8\n7,7\n")
     assert "line 3" in run(*arguments).error()
     edges.write_text("user_id,friend_id\n7,8\n")
@@ -218,7 +224,13 @@ def test_a_slip_of_the_pen_is_said_and_makes_nothing(run: Run, tmp_path: Path) -
     wrong: dict[str, tuple[Any, ...]] = {
         "USER has 1 to": ("export", "", *place.options),
         "there is no key file": ("export", "anna", "--store", place.options[1], "--store-key", tmp_path / "none.keys"),
-        "has no user or password in it": ("export", "anna", "--store", "redis://:hidden@cell.example", *key),
+        "--store: url: has no user or password in it": (
+            "export",
+            "anna",
+            "--store",
+            "redis://:hidden@cell.example",
+            *key,
+        ),
         "are for a Redis": ("export", "anna", *place.options, "--redis-settings", tmp_path / "redis.toml"),
         "a Redis holds": ("export", "anna", "--store", "redis://h", "--social-graph", tmp_path / "s", *key),
     }
