@@ -5,7 +5,7 @@ import glob
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -32,8 +32,12 @@ def create(path: Path, content: bytes, mode: int = 0o644) -> None:
     try:
         write_synced(draft, content, mode)
         path.hardlink_to(draft)  # unlike a rename, never over a file that is there
+    except OSError as error:
+        _name(error, path)
+        raise
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):  # where the path goes through a file, there is no draft either
+            draft.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
@@ -49,8 +53,11 @@ def replace(path: Path, content: bytes, mode: int = 0o644, owner: tuple[int, int
             draft.chmod(mode)  # whatever the umask
             os.chown(draft, *owner)
         draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
+    except BaseException as error:
+        if isinstance(error, OSError):
+            _name(error, path)
+        with suppress(NotADirectoryError):
+            draft.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 
@@ -97,6 +104,12 @@ def exclusive_file(path: Path) -> Iterator[os.stat_result]:
             if os.path.samestat(held, path.stat()):
                 yield held
                 return
+
+
+def _name(error: OSError, path: Path) -> None:
+    """Let the error name what was asked for, and not the draft."""
+    error.filename = str(path)
+    del error.filename2  # None would be shown
 
 
 def _draft_of(path: Path) -> Path:

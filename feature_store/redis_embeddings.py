@@ -62,7 +62,7 @@ class RedisUserEmbeddingStore:
         person = await self._people.person(user_id)
         fields = await self._connection.ask("HKEYS", person.key)
         held = sum(field.startswith(b"e:") for field in fields)
-        if not held and b"o" not in fields:
+        if not held:
             return 0
         async with self._rewriting.erasing():
             answer = await self._connection.write(DELETE_EMBEDDINGS, person.key)

@@ -80,6 +80,14 @@ async def test_a_person_of_whom_anything_is_damaged_can_be_erased(kind: str, nam
         assert await stores.events.put([an_event("e1", PEOPLE[2])]) == [True]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_who_cannot_be_named_any_more_can_be_after_their_next_event(kind: str, tmp_path: Path) -> None:
+    async with opened(kind, tmp_path) as (stores, damage, _):
+        damage(stores.events.pseudonym(PEOPLE[2]), "id")
+        await stores.events.put([an_event("e3", PEOPLE[2])])
+        assert sorted([user_id async for user_id in stores.events.user_ids()]) == PEOPLE
+
+
 @pytest.mark.parametrize("name", ["id", "log"])
 @pytest.mark.parametrize("kind", KINDS)
 async def test_retention_goes_on_behind_a_damaged_person_and_tells_who_was_left(
