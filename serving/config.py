@@ -1,6 +1,5 @@
 """The configuration of a server: one frozen value, read from a file or built by the command line."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,30 +7,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from feature_store.encryption import KEY_VARIABLE
 from feature_store.redis_settings import RedisSettings
+from serving.placements.settings import PLACEMENT_NAME, Placement, default_placements
 from serving.schemas import LONGEST_LIST
-
-_PLACEMENT_NAME = re.compile("[a-z0-9][a-z0-9-]{0,63}")  # it stands in a URL and in a metric's label
-
-
-class PlacementSettings(BaseModel):
-    """One place where recommendations are shown."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    vertical: str | None = Field(
-        default=None, min_length=1, max_length=64, description="whose items it shows; absent: all of the checkpoint's"
-    )
-
-
-def _one_placement() -> Mapping[str, PlacementSettings]:
-    return {"home": PlacementSettings()}
 
 
 class ServingConfig(BaseModel):
     """All that a server is told. An unknown or missing key is an error that names it.
 
-    >>> ServingConfig(registry=Path("models"), trusted_keys=(Path("training.pub"),)).placements
-    {'home': PlacementSettings(vertical=None)}
+    >>> ServingConfig(registry=Path("models"), trusted_keys=(Path("training.pub"),)).placements["home"].sources
+    (PersonalSource(share=0.0, depth=300, kind='personal'),)
     """
 
     # What is wrong is said without what was given: it may have a password in it.
@@ -58,7 +42,14 @@ class ServingConfig(BaseModel):
     )
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port; the address is logged")
-    placements: Mapping[str, PlacementSettings] = Field(default_factory=_one_placement, min_length=1)
+    items: Path | None = Field(
+        default=None, description="SQLite file of the catalogues; absent: what can be shown is what the model knows"
+    )
+    items_redis: RedisSettings | None = Field(default=None, description="Redis of the catalogues, in place of the file")
+    catalogue_seconds: float = Field(
+        default=0.2, gt=0, allow_inf_nan=False, description="between two looks at what changed in the catalogues"
+    )
+    placements: Mapping[str, Placement] = Field(default_factory=default_placements, min_length=1)
     watch_seconds: float = Field(
         default=1.0, gt=0, allow_inf_nan=False, description="between two looks at what is promoted"
     )
@@ -92,12 +83,14 @@ class ServingConfig(BaseModel):
     def _one_store(self) -> "ServingConfig":
         if self.store is not None and self.redis is not None:
             raise ValueError("store and redis are two places for the same; name one of them")
+        if self.items is not None and self.items_redis is not None:
+            raise ValueError("items and items_redis are two places for the same; name one of them")
         return self
 
     @field_validator("placements")
     @classmethod
-    def _names_fit_into_urls(cls, placements: Mapping[str, PlacementSettings]) -> Mapping[str, PlacementSettings]:
+    def _names_fit_into_urls(cls, placements: Mapping[str, Placement]) -> Mapping[str, Placement]:
         for name in placements:
-            if not _PLACEMENT_NAME.fullmatch(name):
-                raise ValueError(f"placement {name!r} is not named like {_PLACEMENT_NAME.pattern}")
+            if not PLACEMENT_NAME.fullmatch(name):
+                raise ValueError(f"placement {name!r} is not named like {PLACEMENT_NAME.pattern}")
         return placements

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from feature_store.errors import HearthError
 from feature_store.registry import Registry
+from serving.assortment.stock import Stock
 from serving.errors import NoModel
 from serving.metrics import Metrics
 from serving.model import ServingModel, build_model
@@ -32,10 +33,12 @@ class LiveModel:
     """Holds the model that answers. A reader takes it once a request, and so gets one checkpoint throughout.
 
     watch_seconds: between two looks at the registry.
+    stock: makes the assortments of a new model; without one, they are what the model knows.
     """
 
-    def __init__(self, registry: Registry, metrics: Metrics, watch_seconds: float) -> None:
+    def __init__(self, registry: Registry, metrics: Metrics, watch_seconds: float, stock: Stock | None = None) -> None:
         self.model: ServingModel | None = None
+        self.stock = stock or Stock()
         self.failure: SwapFailure | None = None
         self._registry = registry
         self._metrics = metrics
@@ -81,10 +84,12 @@ class LiveModel:
             return
         try:
             model = await asyncio.to_thread(self._build, promoted)
+            stocked = await self.stock.for_model(model)
         except (HearthError, OSError) as error:
             self._failed(promoted, error)
             return
         self._swap(model)
+        self.stock.shown = stocked
 
     def _build(self, model_id: str) -> ServingModel:
         return build_model(self._registry.load(model_id))

@@ -1,6 +1,6 @@
 """What is asked for, and what is known of the person who asks: the values that the pipeline starts from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 from feature_store.arrays import Float32Array
@@ -8,6 +8,7 @@ from feature_store.embedding import UserEmbedding
 from feature_store.met import MetItems
 from feature_store.query_tower import Context
 from serving.errors import Fault, RequestRefused
+from serving.placements.conditions import Condition
 
 PrivacyTier: TypeAlias = Literal["edge-cell", "ephemeral", "anonymous"]
 
@@ -22,7 +23,9 @@ class RecommendationRequest:
     query_vector: float32, shape (dim,), folded in by the person's own device; used in memory for this reply only.
     checkpoint_id: the checkpoint that the vector belongs to; there if and only if the vector is.
     exclude_item_ids: items that must not come back.
-    vertical: whose items alone may come; None takes all of the checkpoint's.
+    filters: what the items must be besides; see `serving.placements.conditions`.
+    like_item_id: the item to which similar ones are asked for.
+    diversity: from 0 to 1, in place of the placement's; None leaves that.
     context: the hour, weekday and device class of who asks; None, and an empty one, leave the person's vector as it is.
 
     Raises:
@@ -35,7 +38,9 @@ class RecommendationRequest:
     query_vector: Float32Array | None = None
     checkpoint_id: str | None = None
     exclude_item_ids: tuple[str, ...] = ()
-    vertical: str | None = None
+    filters: Condition = field(default_factory=dict)
+    like_item_id: str | None = None
+    diversity: float | None = None
     context: Context | None = None
 
     def __post_init__(self) -> None:

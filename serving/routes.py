@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from feature_store.errors import StoreUnavailable
 from feature_store.query_tower import Context, ContextFeature
+from serving.assortment.assortment import Assortment
 from serving.config import ServingConfig
 from serving.errors import Fault, RequestRefused, UnknownPlacement
 from serving.ingest import ingest, judge
@@ -22,6 +23,7 @@ from serving.live import LiveModel
 from serving.metrics import Metrics
 from serving.model import ServingModel
 from serving.people import People
+from serving.placements.conditions import unknown_fields
 from serving.problems import refused, respond, unready
 from serving.recommend import RankedList, recommend
 from serving.request import Person, RecommendationRequest
@@ -37,6 +39,7 @@ from serving.schemas import (
     Version,
 )
 from serving.session import session_items
+from serving.view import View
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,10 +72,9 @@ def add_recommend(app: FastAPI, parts: Parts) -> None:
         started = time.perf_counter()
         if placement not in parts.config.placements:
             raise UnknownPlacement(f"placement {placement!r} is none of {', '.join(parts.config.placements)}")
-        asked = _request_of(body, parts.config, parts.config.placements[placement].vertical)
-        model = parts.live.current()
-        person = await _person(asked, model, parts.people)
-        ranked = recommend(asked, person, model)
+        asked = _request_of(body, parts.config)
+        person = await _person(asked, parts.live.current(), parts.people)
+        ranked = recommend(asked, person, _view(parts, placement, asked))
         for reason in ranked.degraded:
             parts.metrics.degraded.labels(reason).inc()
         if ranked.items:
@@ -130,6 +132,17 @@ def add_health(app: FastAPI, parts: Parts) -> None:
         return Version(hearth=hearth, model_id=None if model is None else model.model_id)
 
 
+def _view(parts: Parts, placement: str, asked: RecommendationRequest) -> View:
+    """What answers, taken once all that is waited for is there; raises `RequestRefused`."""
+    settings = parts.config.placements[placement]
+    model = parts.live.current()
+    shown = parts.live.stock.shown.get(settings.vertical) or Assortment(None, (), has_catalogue=False)
+    if unknown := unknown_fields(asked.filters, shown) if shown.has_catalogue else list(asked.filters):
+        known = ", ".join(sorted(shown.fields)) or "none"
+        raise RequestRefused([Fault("#/filters", f"fields that items of this placement have: {known}")] * bool(unknown))
+    return View(settings, model, shown, time.time())
+
+
 async def _person(asked: RecommendationRequest, model: ServingModel, people: People) -> Person | None:
     """What is stored of who asks; None where nobody does, or the store does not answer (the reply says so then)."""
     if asked.user_id is None:
@@ -140,7 +153,7 @@ async def _person(asked: RecommendationRequest, model: ServingModel, people: Peo
         return None
 
 
-def _request_of(body: RecommendBody, config: ServingConfig, vertical: str | None) -> RecommendationRequest:
+def _request_of(body: RecommendBody, config: ServingConfig) -> RecommendationRequest:
     faults = []
     if body.k > config.max_k:
         faults.append(Fault("#/k", f"k is at most {config.max_k}"))
@@ -164,7 +177,9 @@ def _request_of(body: RecommendBody, config: ServingConfig, vertical: str | None
         query_vector=vector,
         checkpoint_id=body.checkpoint_id,
         exclude_item_ids=(*body.exclude_item_ids, *hidden),
-        vertical=vertical,
+        filters=body.filters,
+        like_item_id=body.like_item_id,
+        diversity=body.diversity,
         context=None if body.context is None else _context_of(body.context),
     )
 

@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, mo
 from pydantic_core import PydanticCustomError
 
 from feature_store.events import LONGEST_ID
+from serving.candidates import Source
+from serving.placements.conditions import Condition
 
 # Above these nothing is read on, whatever a server is configured to: what is wrong with a body has to be found, and
 # told, in a time that other clients can wait.
@@ -67,6 +69,13 @@ class RecommendBody(_Received):
         fail_fast=True,
         description="items that must not come back",
     )
+    filters: Condition = Field(
+        default_factory=dict, description="field -> names, of which an item has one, or {min, max} of its number"
+    )
+    like_item_id: Id | None = Field(default=None, description="similar items are those like this one")
+    diversity: float | None = Field(
+        default=None, ge=0, le=1, allow_inf_nan=False, description="in place of the placement's; 0: by score alone"
+    )
     context: ContextBody | None = Field(
         default=None, description="shifts what is personal, where the model has learnt how; not stored"
     )
@@ -78,9 +87,9 @@ class RecommendedItem(BaseModel):
     """One item of a reply."""
 
     item_id: str
-    score: float = Field(description="comparable within one source and one reply only")
+    score: float | None = Field(default=None, description="comparable within one source and one reply only")
     rank: int = Field(description="from 1")
-    source: Literal["personal", "blended", "popular"]
+    source: Source
 
 
 class RecommendMeta(BaseModel):

@@ -12,6 +12,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from feature_store.encryption import keys_from_environment, keys_from_file
+from feature_store.item_store import ItemStore
+from feature_store.item_store_redis import open_redis_items
+from feature_store.item_store_sqlite import open_sqlite_items
 from feature_store.memory import open_memory
 from feature_store.redis_settings import with_password
 from feature_store.redis_store import open_redis
@@ -20,6 +23,8 @@ from feature_store.signing import PublicKey, TrustedKeys
 from feature_store.sqlite import open_sqlite
 from feature_store.stores import LocalStores
 from serving.app import create_app
+from serving.assortment.following import follow
+from serving.assortment.stock import Stock
 from serving.config import ServingConfig
 from serving.connections import ACCEPTED_AT_ONCE, limits_of, protocol
 from serving.live import LiveModel
@@ -49,11 +54,14 @@ async def serve(config: ServingConfig, listening: Callable[[str], None] | None =
     """As `run`, within a running event loop, leaving the log as it is; cancelling it is like SIGTERM."""
     metrics = create_metrics()
     trusted = TrustedKeys(PublicKey.load(path) for path in config.trusted_keys)
-    live = LiveModel(Registry(config.registry, trusted, config.copies), metrics, config.watch_seconds)
+    registry = Registry(config.registry, trusted, config.copies)
     with _bound(config) as bound:
-        async with _stores(config) as stores, asyncio.TaskGroup() as tasks:
+        async with _stores(config) as stores, _catalogues(config) as catalogues, asyncio.TaskGroup() as tasks:
+            verticals = {placement.vertical for placement in config.placements.values() if placement.vertical}
+            live = LiveModel(registry, metrics, config.watch_seconds, Stock(catalogues, verticals))
             beside = [
                 tasks.create_task(live.watch()),
+                tasks.create_task(follow(live.stock.followers, config.catalogue_seconds)),
                 tasks.create_task(keep_folded_in(live, stores, config.watch_seconds)),
             ]
             await _listen(create_app(config, live, stores, metrics), bound, config, listening)
@@ -75,6 +83,18 @@ async def _stores(config: ServingConfig) -> AsyncIterator[LocalStores]:
     elif config.redis is not None:
         async with open_redis(with_password(config.redis), keys) as stores:
             yield stores
+
+
+@asynccontextmanager
+async def _catalogues(config: ServingConfig) -> AsyncIterator[ItemStore | None]:
+    if config.items is not None:
+        async with open_sqlite_items(config.items) as items:
+            yield items
+    elif config.items_redis is not None:
+        async with open_redis_items(with_password(config.items_redis)) as items:
+            yield items
+    else:
+        yield None
 
 
 @contextmanager

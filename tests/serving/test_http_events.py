@@ -181,7 +181,7 @@ def test_events_are_stored_while_there_is_no_model(publisher: Publisher, tmp_pat
         assert (
             "kept in memory"
             in server.logged(
-                "no store file is set: what people do is kept in memory, and forgotten when this process ends"
+                "no store is set: what people do is kept in memory, and forgotten when this process ends"
             )[0]["message"]
         )
 

@@ -1,0 +1,22 @@
+"""Proposing: each source of a placement is asked once."""
+
+from serving.candidates import Candidates
+from serving.placements.settings import PersonalSource, PinnedSource, PopularSource, SimilarSource, SourceSettings
+from serving.sources.asked import Asked
+from serving.sources.known import personal, popular, similar
+from serving.sources.pinned import pinned
+
+
+def propose(asked: Asked, source: SourceSettings, depth: int) -> Candidates:
+    """At most `depth` eligible items of that source, best first."""
+    match source:
+        case PersonalSource():
+            return personal(asked, depth)
+        case PopularSource():
+            return popular(asked, depth)
+        case SimilarSource():
+            return similar(asked, depth)
+        case PinnedSource():
+            return pinned(asked, source)
+        case _:
+            raise NotImplementedError(source.kind)

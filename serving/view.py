@@ -1,0 +1,20 @@
+"""A view: all that the requests of one placement are answered with, at one moment."""
+
+from dataclasses import dataclass
+
+from serving.assortment.assortment import Assortment
+from serving.model import ServingModel
+from serving.placements.settings import Placement
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """Settings of the placement, the model, and what can be shown of the vertical.
+
+    now: seconds since 1970.
+    """
+
+    placement: Placement
+    model: ServingModel
+    assortment: Assortment
+    now: float
