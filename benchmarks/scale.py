@@ -39,14 +39,23 @@ def measure_scale(
         populations: numbers of people, ascending, at least two.
         items: of the catalogue.
         dim: of the item vectors.
-        share: of the people, who take part in a round.
+        share: of the people, who take part in a round; above 0, at most 1.
         report: is told what is being done.
 
     Raises:
-        BadInput: fewer than two populations, or one whose process failed.
+        BadInput: fewer than two populations, a share of them that is the same number of people in each or none, or
+            one whose process failed.
     """
+    if not 0 < share <= 1:
+        raise BadInput(f"the share of people in a round is above 0 and at most 1; got {share}")
     if len(set(populations)) < 2:
         raise BadInput(f"how cost grows takes at least two populations; got {list(populations)}")
+    cohorts = [_cohort(people, share) for people in populations]
+    if len(set(cohorts)) < 2:
+        raise BadInput(
+            f"how cost grows takes rounds of different sizes; a share of {share} of {list(populations)} people is "
+            f"{cohorts}"
+        )
     measured = []
     for people in populations:
         report(f"{people:,} people x {items:,} items")
@@ -97,7 +106,7 @@ def measure_population(folder: Path, people: int, items: int, dim: int, share: f
     parameters = tower.init(_SEED)
     state, rounds = ServerState(0, parameters, algorithm.server.init(parameters)), []
     for number in range(2):
-        members = sample_cohort(np.arange(people), max(1, round(share * people)), _SEED, number)
+        members = sample_cohort(np.arange(people), _cohort(people, share), _SEED, number)
         before = time.perf_counter()
         vectors = algorithm.broadcast(state)
         sent, worked = time.perf_counter(), time.process_time()
@@ -120,6 +129,10 @@ def measure_population(folder: Path, people: int, items: int, dim: int, share: f
         "clients_per_second": len(members) / clients_took,
         "peak_memory_mb": peak_memory_megabytes(),
     }
+
+
+def _cohort(people: int, share: float) -> int:
+    return max(1, round(share * people))
 
 
 def _in_own_process(people: int, items: int, dim: int, share: float) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def fill(
         unknown = set(only) - {row.name for row in there}
         if unknown:
             raise BadInput(
-                f"{data_set.name} has no row {min(unknown)!r}; it has: {', '.join(row.name for row in there)}"
+                f"{data_set.name} has no row {min(unknown)!r}; it has: {'; '.join(row.name for row in there)}"
             )
         of_data = f"{digest(task.tuning)} {digest(task.final)}"
         for row in there:

@@ -18,12 +18,13 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_digits
 
+from feature_store.errors import HearthError
 from training.algorithm import Algorithm
 from training.averaging import averaging, make_step
 from training.keras_client import Examples, KerasClient, LocalSgdSettings
@@ -108,21 +109,35 @@ def tune(train: Examples, options: argparse.Namespace) -> None:
         print(f"{last:.4f}  {settings}")
 
 
+def numbers(kind: type[int] | type[float], least: float, most: float) -> Callable[[str], float]:
+    """What reads an option that is such a number, for argparse."""
+
+    def number(text: str) -> float:
+        value = kind(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"is from {least:g} to {most:g}; got {text}")
+        return value
+
+    return number
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = "mnist_10k" if mnist_file().exists() else "digits"
+    count = numbers(int, 1, 1_000_000)
+    rate = numbers(float, 1e-6, 1e6)
     parser.add_argument("--data", choices=("digits", "mnist_10k"), default=default, help=f"default: {default}")
     for name, kind, value, said in (
-        ("devices", int, 10, "how many devices share the digits"),
-        ("rounds", int, 10, "of federated training"),
-        ("epochs", int, 5, "E, passes of a device over its digits in a round"),
-        ("rate", float, 0.3, "alpha_i, of a device's steps"),
-        ("batch", int, 10, "digits of a step"),
-        ("server-rate", float, 2.0, "alpha_g, of the averaged update"),
-        ("mixing", float, 0.0, "beta, share of the old parameters that the server keeps"),
-        ("central-rate", float, 0.1, "of the steps where all digits are in one place"),
-        ("seed", int, 0, "of the start and the order of the digits"),
+        ("devices", count, 10, "how many devices share the digits"),
+        ("rounds", count, 10, "of federated training"),
+        ("epochs", count, 5, "E, passes of a device over its digits in a round"),
+        ("rate", rate, 0.3, "alpha_i, of a device's steps"),
+        ("batch", count, 10, "digits of a step"),
+        ("server-rate", numbers(float, 1e-6, 100), 2.0, "alpha_g, of the averaged update"),
+        ("mixing", numbers(float, 0, 0.999), 0.0, "beta, share of the old parameters that the server keeps"),
+        ("central-rate", rate, 0.1, "of the steps where all digits are in one place"),
+        ("seed", numbers(int, 0, 2**31), 0, "of the start and the order of the digits"),
     ):
         parser.add_argument(f"--{name}", type=kind, default=value, help=f"{said}; default: {value}")
     parser.add_argument("--json", action="store_true", help="print one JSON object, nothing else")
@@ -136,6 +151,9 @@ def main() -> None:
     if options.data == "mnist_10k" and not mnist_file().exists():
         sys.exit(f"{mnist_file()} is not there; HEARTH_DATA names the folder that has mnist_10k/")
     train, held_out = read_digits(options.data)
+    fewest = 5 if options.tune else 1  # of a device: a fifth validates
+    if options.devices * fewest > len(train.labels):
+        sys.exit(f"{options.devices} devices cannot share {len(train.labels)} digits: each needs {fewest}")
     if options.tune:
         tune(train, options)
         return
@@ -154,4 +172,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except HearthError as error:  # such as steps so long that the numbers overflow
+        sys.exit(str(error))

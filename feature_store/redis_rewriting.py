@@ -14,7 +14,7 @@ import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from feature_store.errors import StoreError, StoreUnavailable
 from feature_store.redis_connection import RedisConnection, Reply
@@ -55,7 +55,8 @@ class RedisRewriting:
         if self._after is None:
             yield
             return
-        await self._note()
+        with suppress(StoreUnavailable):  # a full server takes a note only when the erasure has made room
+            await self._note()
         try:
             yield
             await self._note()  # whoever wrote the files meanwhile has taken the first note, and what was there yet

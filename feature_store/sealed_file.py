@@ -147,7 +147,7 @@ def _verified_table(magic: bytes, table: bytes, signature: Signature, trusted: T
 
 
 def _stored(content: bytes) -> bytes:
-    # Numbers without repeats come out 1.5 % smaller where none are looked for.
+    # Numbers without repeats come out smaller where none are looked for: the vectors of a bundle by 1.5 %.
     compressed = min((_deflated(content, how) for how in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY)), key=len)
     if len(compressed) <= _PAYS * len(content):
         return _PREFIX.pack(_ZLIB, len(compressed)) + compressed

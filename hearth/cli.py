@@ -58,8 +58,9 @@ def main() -> None:
         app()
     except ValidationError as error:
         for fault in error.errors():
-            name = ".".join(map(str, fault["loc"])) or error.title
-            _say(f"{name}: {fault['msg']} (got {fault['input']!r})")
+            name = ".".join(map(str, fault["loc"]))
+            reason = fault["msg"].removeprefix("Value error, ")  # of a whole that does not fit: the reason says it all
+            _say(f"{name}: {reason} (got {fault['input']!r})" if name else reason)
         sys.exit(1)
     except HearthError as error:
         _say(str(error))

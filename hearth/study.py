@@ -9,12 +9,15 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import DatabaseError
 
-from feature_store.errors import StateMismatch
+from feature_store.errors import BadInput, StateMismatch
 from hearth.search_space import Range, Space, Value
 
 _NAME = "hearth"
@@ -31,11 +34,11 @@ def open_study(file: Path, about: Mapping[str, object], warm_up: int) -> Iterato
     warm_up: rounds that every trial is given; after them it is pruned where its best is below the median of others.
 
     Raises:
+        BadInput: the file cannot be used: damaged, no study at all, read-only, on a full disk.
         StateMismatch: the file holds a study of other settings or data.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
-    try:
+    with _usable(file), _storage(file) as storage:
         study = optuna.create_study(
             storage=storage,
             study_name=_NAME,
@@ -48,13 +51,43 @@ def open_study(file: Path, about: Mapping[str, object], warm_up: int) -> Iterato
         if there is None:
             study.set_user_attr(_ABOUT, here)
         elif there != here:
-            different = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
-            sides = "; ".join(f"{name} {there.get(name)!r} there and {here.get(name)!r} here" for name in different)
+            of_both = _flat(there), _flat(here)
+            sides = "; ".join(
+                f"{name} {of_both[0].get(name)!r} there and {of_both[1].get(name)!r} here"
+                for name in sorted(of_both[0].keys() | of_both[1].keys())
+                if of_both[0].get(name) != of_both[1].get(name)
+            )
             raise StateMismatch(f"{file} is a study of something else: {sides}. --fresh discards it")
         yield study
+
+
+def _flat(about: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields on one level, as `curvature.momentum`, so that only what differs is named."""
+    named: dict[str, Any] = {}
+    for name, value in about.items():
+        named |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return named
+
+
+@contextmanager
+def _storage(file: Path) -> Iterator[optuna.storages.RDBStorage]:
+    storage = optuna.storages.RDBStorage(f"sqlite:///{file}")
+    try:
+        yield storage
     finally:
         storage.remove_session()
         storage.engine.dispose()
+
+
+@contextmanager
+def _usable(file: Path) -> Iterator[None]:
+    """What SQLite says of the file, in a line; Optuna passes some of it on as it is, and wraps the rest."""
+    try:
+        yield
+    except (DatabaseError, StorageInternalError) as error:
+        cause = error if isinstance(error, DatabaseError) else error.__cause__
+        said = cause.orig if isinstance(cause, DatabaseError) else error
+        raise BadInput(f"the study {file} cannot be used: {said}; if it is damaged, --fresh discards it") from error
 
 
 def judged(study: optuna.Study) -> list[FrozenTrial]:

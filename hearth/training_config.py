@@ -49,7 +49,9 @@ def _put(named: dict[str, Any], path: str, value: Any) -> None:
     if not table:
         named[name] = value
         return
-    part = dict(named.get(table, {}))
+    part = named.get(table, {})
+    if not isinstance(part, dict):
+        return  # of the file, and no part: the settings refuse it, by its name
     if name == "optimizer" and part.get(name, "fedavg") != value:
         part = {}
     named[table] = {**part, name: value}

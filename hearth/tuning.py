@@ -64,18 +64,21 @@ def tune(
         watch: who is told.
 
     Raises:
-        BadInput: nobody has validation items, or another process is tuning there.
+        BadInput: nobody has validation items, the timeout is no number, another process is tuning there, or the
+            file of the study cannot be used.
         StateMismatch: the folder has a study of other settings or data.
         Diverged: the settings to start from diverge.
     """
     if not split.valid.rows.size:
         raise BadInput("nobody has validation items; there is nothing to choose settings by")
+    if timeout is not None and not timeout >= 0:
+        raise BadInput(f"the timeout is a number of seconds, at least 0; got {timeout}")
     split = without_test(split)
     space = space_of(base, len(split.vocabulary), dims)
     start = start_values(base, len(split.vocabulary), space)
     about = {
         **base.model_dump(mode="json"),
-        "space": {path: [values.low, values.high] for path, values in space.items()},
+        "space": {path: [*(values.among or (values.low, values.high))] for path, values in space.items()},
         "data": digest(split),
         "features": features.digest(),
     }

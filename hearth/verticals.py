@@ -1,4 +1,4 @@
-"""From the options --interactions and --vertical to one source, and the rows of each vertical in it."""
+"""From the options --interactions (or --split) and --vertical to one source, and the rows of each vertical in it."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +23,11 @@ class Stocked(NamedTuple):
 
 
 def read_verticals(
-    interactions: Path | None, verticals: Sequence[str], items: Path | None, read: Callable[[Path, Path | None], Source]
+    interactions: Path | None,
+    verticals: Sequence[str],
+    items: Path | None,
+    read: Callable[[Path, Path | None], Source],
+    option: str = "--interactions",
 ) -> Stocked:
     """Read one source, whose items are of the one vertical named, or the source of each vertical, as one.
 
@@ -32,6 +36,7 @@ def read_verticals(
         verticals: one name or none; or name=path of each.
         items: catalogue of the one source.
         read: from a path, and a catalogue where it does not stand beside, to a source.
+        option: what names the one source on the command line.
 
     Raises:
         BadInput: the options do not go together, a name cannot be one, or an item stands in two verticals.
@@ -39,7 +44,7 @@ def read_verticals(
     if interactions is not None:
         if len(verticals) > 1 or any("=" in vertical for vertical in verticals):
             raise BadInput(
-                "--interactions has the items of one --vertical NAME; for several leave it out, and give each as "
+                f"{option} has the items of one --vertical NAME; for several leave it out, and give each as "
                 "--vertical NAME=PATH"
             )
         name = _checked(verticals[0] if verticals else DEFAULT)
@@ -49,16 +54,14 @@ def read_verticals(
     for vertical in verticals:
         name, sign, path = vertical.partition("=")
         if not sign or not path:
-            raise BadInput(f"without --interactions a vertical is NAME=PATH, such as news=clicks/; got {vertical!r}")
+            raise BadInput(f"without {option} a vertical is NAME=PATH, such as news=clicks/; got {vertical!r}")
         if _checked(name) in paths:
             raise BadInput(f"the vertical {name} is given twice: {paths[name]} and {path}")
         paths[name] = Path(path)
     if not paths:
-        raise BadInput("there is nothing to train on: give --interactions PATH, or --vertical NAME=PATH once or more")
+        raise BadInput(f"there is nothing to read: give {option} PATH, or --vertical NAME=PATH once or more")
     if items is not None:
-        raise BadInput(
-            "--items is the catalogue of --interactions; that of a --vertical NAME=PATH stands in its folder"
-        )
+        raise BadInput(f"--items is the catalogue of {option}; that of a --vertical NAME=PATH stands in its folder")
     sources = {name: read(path, None) for name, path in paths.items()}
     split, catalogues = joined({name: source.split for name, source in sources.items()})
     notes = tuple(f"{name}: {note}" for name, source in sources.items() for note in source.notes)

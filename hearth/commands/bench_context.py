@@ -1,14 +1,21 @@
 """`hearth bench context`: whether the hour, the weekday and the device of a request find more."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import TypeAdapter
 
-from feature_store.query_tower import ContextFeature
 from hearth.commands.options import JsonOption, MinValueOption, RepeatsName, RepeatsOption
 from hearth.terminal import ERR, OUT, print_json, table, told_steps
+
+
+class FeatureName(StrEnum):
+    """The features that one catalogue has, as the command line names them; a vertical is for several."""
+
+    HOUR = "hour"
+    WEEKDAY = "weekday"
+    DEVICE = "device"
 
 
 def context(
@@ -17,7 +24,7 @@ def context(
         list[str] | None, typer.Option("--device", help="A class in the column device; may be given again.")
     ] = None,
     features: Annotated[
-        list[str] | None,
+        list[FeatureName] | None,
         typer.Option("--feature", help="Of the context. Default: hour and weekday, and device if named."),
     ] = None,
     utc_offset: Annotated[float, typer.Option(help="Hours that the people's clocks are ahead of UTC.")] = 0.0,
@@ -43,16 +50,14 @@ def context(
     from training.context_settings import ContextSettings
     from training.settings import TrainingSettings
 
-    named = TypeAdapter(tuple[ContextFeature, ...]).validate_python(
-        features or ["hour", "weekday", *(["device"] if devices else [])]
-    )
+    named = features or [FeatureName.HOUR, FeatureName.WEEKDAY, *([FeatureName.DEVICE] if devices else [])]
     settings = TrainingSettings(
         dim=dim,
         rounds=rounds,
         cohort=max(1, min(600, len(population(source.split.train)) // 10)),
         patience=0,
         context=ContextSettings(
-            features=named,
+            features=tuple(name.value for name in named),
             devices=tuple(devices or ()),
             utc_offset_hours=utc_offset,
         ),

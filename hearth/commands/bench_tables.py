@@ -31,6 +31,8 @@ def tables(
     from feature_store.durable import replace
     from feature_store.errors import BadInput
 
+    if out.suffix == ".json":
+        raise BadInput(f"--out is a page in Markdown; {out} is where its measured cells would be kept")
     by_name = {known.name: known for known in DATA_SETS}
     unknown = set(data_set or ()) - by_name.keys()
     if unknown:

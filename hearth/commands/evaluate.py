@@ -1,6 +1,7 @@
 """`hearth evaluate`: the quality of a published checkpoint on held-out items."""
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -22,10 +23,10 @@ from hearth.trust import open_registry
 
 
 def evaluate(
-    split: Annotated[
-        Path, typer.Option(help="The data that the checkpoint was trained on, as given to `hearth train`.")
-    ],
     registry: PlaceOption,
+    split: Annotated[
+        Path | None, typer.Option(help="The data that the checkpoint was trained on, as given to `hearth train`.")
+    ] = None,
     items: ItemsOption = None,
     checkpoint: Annotated[str | None, typer.Option(help="Its id. Default: the one in production.")] = None,
     valid_share: Annotated[float, typer.Option(help="As given to `hearth train`.")] = 0.1,
@@ -33,6 +34,10 @@ def evaluate(
     split_by: SplitByOption = SplitByName.PERSON,
     repeats: RepeatsOption = RepeatsName.NEW,
     min_value: Annotated[float | None, typer.Option(help="As given to `hearth train`.")] = None,
+    vertical: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=PATH of each vertical, as given to `hearth train`; without --split."),
+    ] = None,
     groups: Annotated[
         bool, typer.Option("--groups", help="By activity of people and popularity of items too: who is served badly?")
     ] = False,
@@ -46,6 +51,7 @@ def evaluate(
     Example: `hearth evaluate --split ml-100k/ --registry models --json`
     """
     from hearth.sources import read_source
+    from hearth.verticals import read_verticals
     from training.checkpoint_quality import checkpoint_groups, checkpoint_quality
     from training.split import digest
     from training.split_rule import SplitRule
@@ -53,7 +59,8 @@ def evaluate(
     opened = open_registry(registry, trust)
     loaded = opened.load(checkpoint or opened.production())
     rule = SplitRule(split_by.value, repeats.value)
-    source = read_source(split, items, valid=valid_share, test=test_share, min_value=min_value, rule=rule)
+    read = partial(read_source, valid=valid_share, test=test_share, min_value=min_value, rule=rule)
+    source, _ = read_verticals(split, vertical or (), items, read, "--split")
     figures = checkpoint_quality(loaded, source.split).figures()
     same = loaded.manifest.training.get("data") == digest(source.split)
     if not same:

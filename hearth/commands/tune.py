@@ -1,5 +1,6 @@
 """`hearth tune`: settings chosen on the validation items, in a file that `hearth train --config` takes."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,10 +20,10 @@ from hearth.terminal import ERR, OUT, print_json, table
 
 
 def tune(
-    interactions: Annotated[
-        Path, typer.Option(help="interactions.csv[.gz], a folder with one, or a folder with train.txt[.gz].")
-    ],
     study: Annotated[Path, typer.Option(help="Folder for the study and what it chooses; gone on with if it is there.")],
+    interactions: Annotated[
+        Path | None, typer.Option(help="interactions.csv[.gz], a folder with one, or a folder with train.txt[.gz].")
+    ] = None,
     items: ItemsOption = None,
     trials: Annotated[int, typer.Option(min=1, help="How many, those of earlier sessions of the study included.")] = 30,
     timeout: Annotated[float | None, typer.Option(min=0, help="Seconds after which no further trial starts.")] = None,
@@ -47,6 +48,10 @@ def tune(
     split_by: SplitByOption = SplitByName.PERSON,
     repeats: RepeatsOption = RepeatsName.NEW,
     min_value: MinValueOption = None,
+    vertical: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=PATH, once or more, without --interactions: verticals that are trained together."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard the study that is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -59,6 +64,7 @@ def tune(
     """
     from hearth.sources import read_source
     from hearth.training_config import training_settings
+    from hearth.verticals import read_verticals
     from training.split_rule import SplitRule
 
     base = training_settings(
@@ -74,7 +80,8 @@ def tune(
         },
     )
     rule = SplitRule(split_by.value, repeats.value)
-    source = read_source(interactions, items, valid=valid_share, test=test_share, min_value=min_value, rule=rule)
+    read = partial(read_source, valid=valid_share, test=test_share, min_value=min_value, rule=rule)
+    source, _ = read_verticals(interactions, vertical or (), items, read)
     for note in source.notes:
         ERR.print(note)
 

@@ -70,6 +70,17 @@ def test_one_population_says_nothing_about_growth() -> None:
         measure_scale([60], items=500, dim=4, share=1.0, report=lambda _: None)
 
 
+@pytest.mark.parametrize("share", [0.0, float("nan"), 1.5])
+def test_a_share_of_people_that_cannot_be_is_refused_before_anything_is_measured(share: float) -> None:
+    with pytest.raises(BadInput, match="is above 0 and at most 1; got"):
+        measure_scale([60, 240], items=500, dim=4, share=share, report=pytest.fail)
+
+
+def test_rounds_of_one_size_say_nothing_about_growth() -> None:
+    with pytest.raises(BadInput, match=r"a share of 0\.001 of \[60, 240\] people is \[1, 1\]"):
+        measure_scale([60, 240], items=500, dim=4, share=0.001, report=pytest.fail)
+
+
 def test_the_table_and_the_drawing_hold_the_figures(
     measured: dict[str, Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -110,7 +110,9 @@ def test_the_page_has_every_cell_and_a_dash_where_there_is_none() -> None:
 
 def test_a_row_that_does_not_exist_and_a_cache_that_is_none_are_refused(tmp_path: Path) -> None:
     cache = tmp_path / "cells.json"
-    with pytest.raises(BadInput, match="tastes has no row 'FedSGD'; it has: curvature, curvature"):
+    with pytest.raises(
+        BadInput, match=r"tastes has no row 'FedSGD'; it has: curvature; curvature \+ item-item; FedAvg; FedAvg, mixing"
+    ):
         filled(cache, ["FedSGD"])
     for text in ("{", json.dumps([1])):
         cache.write_text(text)

@@ -266,6 +266,19 @@ def test_a_bundle_needs_the_signature_of_a_trusted_key(content: bytes) -> None:
         open_sealed(content, b"HEARTHID", TRUSTED, "it")
 
 
+def test_a_section_is_stored_in_the_smallest_of_three_ways() -> None:
+    """Numbers without repeats, texts with them, and what nothing makes smaller; all come back."""
+    rng = np.random.default_rng(0)
+    numbers = np.rint(rng.normal(scale=5, size=100_000)).astype(np.int8).tobytes()
+    contents = {"numbers": numbers, "texts": b"The same again. " * 1000, "random": rng.bytes(50_000)}
+    sizes = {name: len(seal(b"HEARTHIB", {}, {name: content}, KEY).to_bytes()) for name, content in contents.items()}
+    assert sizes["numbers"] < 0.95 * len(zlib.compress(numbers, 9))
+    assert sizes["texts"] < 400
+    assert sizes["random"] > 50_000
+    sealed = seal(b"HEARTHIB", {}, contents, KEY).to_bytes()
+    assert open_sealed(sealed, b"HEARTHIB", TRUSTED, "it").sections == contents
+
+
 def test_no_more_is_decompressed_than_was_signed_for() -> None:
     """A gigabyte of nothing in a megabyte, in the place of 100,000 bytes."""
     sealed = seal(b"HEARTHIB", {}, {"titles": bytes(100_000)}, KEY)

@@ -84,6 +84,21 @@ def test_what_did_not_change_costs_next_to_nothing(tmp_path: Path) -> None:
     assert apply_delta(old, delta, TRUSTED).titles[8] == "another"
 
 
+def test_differences_are_written_as_the_format_says_and_those_of_a_new_item_are_its_own_codes(tmp_path: Path) -> None:
+    """Decoded here by docs/item-bundle.md alone: 2d, or −2d − 1 below zero; all lower bytes, then all upper ones."""
+    vectors = np.random.default_rng(1).normal(size=(3, 5))
+    old = bundle_of_draft(draft_of(["a", "b"], vectors[:2]), tmp_path, {})
+    new = bundle_of_draft(draft_of(["b", "c"], vectors[[0, 2]]), tmp_path, {})
+    planes = np.frombuffer(
+        open_sealed(make_delta(old, new, KEY), DELTA_MAGIC, TRUSTED, "it").sections["codes"], np.uint8
+    )
+    folded = planes.reshape(2, 2, 5).astype(int)
+    written = folded[0] + 256 * folded[1]
+    differences = np.where(written % 2, -(written + 1) // 2, written // 2)
+    codes_of_old, codes = (bundle.vectors.codes().astype(int) for bundle in (old, new))
+    assert differences.tolist() == [(codes[0] - codes_of_old[1]).tolist(), codes[1].tolist()]
+
+
 def test_changes_met_by_another_bundle_name_both(tmp_path: Path) -> None:
     a, b, c = [bundle_of_draft(a_draft(seed), tmp_path, {}) for seed in (1, 2, 3)]
     with pytest.raises(BundleMismatch, match=f"changes of bundle {a.bundle_id[:12]}; here is {c.bundle_id[:12]}"):

@@ -54,7 +54,9 @@ def test_of_a_hundred_thousand_random_items_the_twenty_best_are_as_good_as_the_s
     for taste in rng.normal(size=(400, 64)).astype(np.float32):
         noisy = vectors @ taste + 8 * rng.normal(size=100_000)
         met = np.sort(np.argpartition(-noisy, 30)[:30]).astype(np.int32)
-        exact = np.argsort(-exact_scores(checkpoint, met), kind="stable")[:20]
+        scores = vectors @ checkpoint.fold_in(met).vector
+        scores[met] = -np.inf
+        exact = np.argpartition(-scores, 20)[:20]
         shared.append(len({*exact.tolist()} & {*rank(bundle, met, 20).rows.tolist()}) / 20)
     assert np.mean(shared) >= 0.99
 

@@ -1,6 +1,7 @@
 """Nobody is found in the raw files of Redis; who was erased is not there even sealed once they are rewritten."""
 
 import asyncio
+import secrets
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,21 @@ async def test_who_leaves_the_files_to_redis_leaves_no_note(tmp_path: Path) -> N
             await told_of_ada(stores)
             await stores.events.delete(PLAIN[0].decode())
             assert not client.exists(NOTE)
+
+
+async def test_a_person_is_erased_from_a_full_server_too_and_noted_in_the_room_that_this_makes(tmp_path: Path) -> None:
+    with running_redis(tmp_path, "--maxmemory-policy", "noeviction") as server, server.client() as client:
+        settings = settings_for(server.url, rewrite_after=3600.0)
+        long = [secrets.token_hex(120) for _ in range(500)]
+        async with open_redis(settings, RING) as stores:
+            await stores.events.put([Event(name, "ada", name, "view", 1.0) for name in long])
+        async with open_redis(settings, RING) as stores:
+            client.config_set("maxmemory", client.info("memory")["used_memory"] - 1)
+            with pytest.raises(StoreUnavailable, match="is full"):
+                await stores.events.put([Event("e", "bob", "item", "view", 1.0)])
+            assert await stores.events.delete("ada") == 500
+            assert people_in(client) == []
+            assert client.exists(NOTE)
 
 
 async def test_a_disk_that_takes_no_file_is_told_and_tried_again(tmp_path: Path) -> None:

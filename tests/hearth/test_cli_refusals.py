@@ -92,6 +92,9 @@ REFUSED = {
     "demo --exit --folder {empty}/.. --from {empty}": (1, "is not empty and not of an earlier demo"),
     "demo --exit --folder {file}": (1, "file is a file; the demo needs a folder"),
     "bench quality --split {nothing}": (1, "nothing cannot be read"),
+    "bench context --split {world} --feature vertical": (2, "'--feature'"),
+    "bench context --split {world} --feature device": (1, "error: the feature device needs classes of devices"),
+    "bench tables --data {empty} --out {empty}/page.json": (1, "--out is a page in Markdown; "),
 }
 
 

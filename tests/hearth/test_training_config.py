@@ -101,6 +101,22 @@ def test_an_option_can_complete_what_the_file_alone_could_not_be(tmp_path: Path)
     assert training_settings(file, {"algorithm": "fedavg"}).server == FedAdamServer(learning_rate=0.5)
 
 
+@pytest.mark.parametrize(
+    ("text", "option", "value"),
+    [
+        ('{"server": "fedadam"}', "server.optimizer", "fedyogi"),
+        ('{"aggregation": 3}', "aggregation.rule", "median"),
+        ('{"aggregation": [["rule", "mean"]]}', "aggregation.rule", "median"),
+    ],
+)
+def test_a_part_of_a_file_that_is_no_table_is_refused_though_an_option_names_a_field_of_it(
+    tmp_path: Path, text: str, option: str, value: str
+) -> None:
+    file = written(tmp_path, "part.json", text)
+    with pytest.raises(BadInput, match=rf"{option.partition('.')[0]}: Input should be a valid dictionary"):
+        training_settings(file, {"algorithm": "fedavg", option: value})
+
+
 def test_the_server_optimizer_of_a_file_that_names_none_is_fedavg(tmp_path: Path) -> None:
     file = written(tmp_path, "rate.json", '{"algorithm": "fedavg", "server": {"learning_rate": 0.5}}')
     assert training_settings(file, {}).server == FedAvgServer(learning_rate=0.5)

@@ -104,6 +104,9 @@ def test_a_study_of_other_settings_or_data_is_refused(tuned: Tuned) -> None:
         tuned_in(tuned.folder, base=BASE.model_copy(update={"rounds": 3}))
     with pytest.raises(StateMismatch, match=r"data '\w+' there and '\w+' here"):
         tuned_in(tuned.folder, checkerboard(seed=4))
+    longer = TrainingSettings.model_validate(BASE.model_dump() | {"curvature": {"learning_rate": 0.6}})
+    with pytest.raises(StateMismatch, match=r"else: curvature\.learning_rate 0\.7 there and 0\.6 here\. --fresh"):
+        tuned_in(tuned.folder, base=longer)
     assert (tuned.folder / STUDY).read_bytes() == before
 
 
@@ -144,6 +147,32 @@ def test_the_number_of_dimensions_is_chosen_among_those_given(tmp_path: Path) ->
     assert {trial.values["dim"] for trial in outcome.trials} <= {2, 4, 6}
     assert outcome.trials[0].values["dim"] == 4
     assert told[:3] == [0, 0, -1]
+
+
+def test_other_numbers_of_dimensions_between_the_same_least_and_most_are_another_study(tmp_path: Path) -> None:
+    tuned_in(tmp_path, trials=1, dims=(2, 6))
+    with pytest.raises(StateMismatch, match=r"else: space\.dim \[2, 4, 6\] there and \[2, 3, 4, 6\] here"):
+        tuned_in(tmp_path, trials=2, dims=(2, 3, 6))
+
+
+def test_a_file_that_is_no_study_is_refused_by_its_name_and_fresh_discards_it(tmp_path: Path) -> None:
+    (tmp_path / STUDY).write_text("not a database")
+    with pytest.raises(BadInput, match=r"study\.sqlite cannot be used: file is not a database; if it is damaged, --fr"):
+        tuned_in(tmp_path, trials=1)
+    assert len(tuned_in(tmp_path, trials=1, fresh=True).trials) == 1
+
+
+def test_a_study_that_is_damaged_further_on_is_refused_too(tuned: Tuned, tmp_path: Path) -> None:
+    whole = (tuned.folder / STUDY).read_bytes()
+    (tmp_path / STUDY).write_bytes(whole[:4096] + bytes(len(whole) - 4096))
+    with pytest.raises(BadInput, match=r"study\.sqlite cannot be used: "):
+        tuned_in(tmp_path)
+
+
+@pytest.mark.parametrize("timeout", [float("nan"), -1.0])
+def test_a_timeout_that_is_no_time_is_refused(tmp_path: Path, timeout: float) -> None:
+    with pytest.raises(BadInput, match=r"timeout is a number of seconds, at least 0; got (nan|-1\.0)"):
+        tuned_in(tmp_path, timeout=timeout)
 
 
 def _study(folder: Path) -> Any:

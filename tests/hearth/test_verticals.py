@@ -69,7 +69,7 @@ def test_notes_name_the_vertical(tmp_path: Path, worlds: tuple[Path, Path]) -> N
         ("shop", ["a", "b"], "", "has the items of one --vertical NAME"),
         ("shop", ["a=b"], "", "has the items of one --vertical NAME"),
         ("shop", ["Films"], "", "small letters, digits and hyphens, such as e-commerce; got 'Films'"),
-        ("", [], "", "there is nothing to train on"),
+        ("", [], "", "there is nothing to read: give --interactions PATH"),
         ("", ["news"], "", "such as news=clicks/; got 'news'"),
         ("", ["news="], "", "such as news=clicks/; got 'news='"),
         ("", ["News={news}"], "", "small letters"),
@@ -101,3 +101,14 @@ def test_one_training_over_two_verticals_publishes_the_rows_of_both(tmp_path: Pa
     manifest = command.registry(registry).manifest(trained["checkpoint_id"])
     assert manifest.catalogues == {"shop": ((0, 40),), "news": ((40, 49),)}
     assert manifest.blend.people == 61
+
+    same = ("--checkpoint", manifest.checkpoint_id, "--registry", registry)
+    judged = command.run("evaluate", *given, *same, "--json").json()
+    assert judged["trained_on_this_split"] is True
+    assert judged["users"] == 61
+    alone = command.run("evaluate", "--split", worlds[0], *same, "--json").json()
+    assert (alone["trained_on_this_split"], alone["users"]) == (False, 60)
+
+    small = ("--study", tmp_path / "study", "--rounds", "5", "--dim", "4", "--trials", "1")
+    tuned = command.run("tune", *given, *small, "--json").json()
+    assert tuned["valid_ndcg@20"]["start"] == trained["valid"]["ndcg@20"]
