@@ -11,7 +11,10 @@ from serving.metrics import Metrics
 from serving.observed import observed
 from serving.people import People
 from serving.problems import install
-from serving.routes import Parts, add_events, add_health, add_recommend
+from serving.routes.events import add_events
+from serving.routes.health import add_health
+from serving.routes.parts import Parts
+from serving.routes.recommend import add_recommend
 
 
 def create_api(parts: Parts) -> FastAPI:

@@ -12,9 +12,11 @@ class View:
     """Settings of the placement, the model, and what can be shown of the vertical.
 
     now: seconds since 1970.
+    seed: of all that is left to chance in this reply; it follows from the recommendation's id.
     """
 
     placement: Placement
     model: ServingModel
     assortment: Assortment
     now: float
+    seed: int = 0

@@ -1,0 +1,35 @@
+"""What the routes work with, and what several of them do."""
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.config import ServingConfig
+from serving.live import LiveModel
+from serving.metrics import Metrics
+from serving.people import People
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """What the routes work with."""
+
+    config: ServingConfig
+    live: LiveModel
+    people: People
+    metrics: Metrics
+
+
+async def takes_json(request: Request) -> None:
+    """Refuse a body that is not sent as JSON."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise HTTPException(415)
+
+
+def json_reply(body: BaseModel, status: int = 200) -> Response:
+    """A reply written by pydantic at once; the framework would check our own values a second time."""
+    return Response(body.model_dump_json(exclude_none=True), status, media_type="application/json")
