@@ -8,7 +8,7 @@ import numpy as np
 from feature_store.arrays import Float32Array, Int32Array
 from feature_store.errors import BadInput
 
-Source: TypeAlias = Literal["personal", "blended", "popular", "fresh", "similar", "graph", "pinned", "promoted"]
+Source: TypeAlias = Literal["personal", "blended", "popular", "fresh", "similar", "graph", "pinned", "promoted", "ad"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

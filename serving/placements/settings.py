@@ -16,6 +16,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from feature_store.item_fields import Time
+from serving.ads.settings import AdsSettings, Sponsored
 from serving.placements.conditions import Condition
 
 PLACEMENT_NAME = re.compile("[a-z0-9][a-z0-9-]{0,63}")  # it stands in a URL and in a metric's label
@@ -170,6 +171,8 @@ class Placement(_Settings):
     caps: tuple[Cap, ...] = Field(default=(), max_length=10)
     diversity: Diversity | None = None
     respects_graph: bool = Field(default=False, description="honour blocks, mutes and who may see a post")
+    ads: AdsSettings | None = Field(default=None, description="its items are ads, ranked by what they bring")
+    sponsored: Sponsored | None = Field(default=None, description="the ads that stand among its items")
 
     @field_validator("sources")
     @classmethod
@@ -180,6 +183,18 @@ class Placement(_Settings):
         if sum(source.share for source in sources) > 1:
             raise ValueError("the shares of the sources come to more than the whole list")
         return sources
+
+    @model_validator(mode="after")
+    def _ads_are_ranked_by_what_they_bring(self) -> "Placement":
+        if self.ads is None:
+            return self
+        if self.sponsored is not None:
+            raise ValueError("a placement of ads has no other ads among them; leave out sponsored")
+        further = {"sources", "half_life_hours", "diversity"} & self.model_fields_set
+        if further or any(rule.then != "hide" for rule in self.rules):
+            named = " and ".join(sorted(further)) or "rules that promote or boost"
+            raise ValueError(f"ads are ranked by what they bring, and priced by it; leave out {named}")
+        return self
 
     def source(self, kind: str) -> SourceSettings | None:
         """The settings of one of its sources."""
