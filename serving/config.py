@@ -1,11 +1,13 @@
 """The configuration of a server: one frozen value, read from a file or built by the command line."""
 
+import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from feature_store.encryption import KEY_VARIABLE
+from feature_store.item_store import MOST_AT_ONCE
 from feature_store.redis_settings import RedisSettings
 from serving.placements.settings import PLACEMENT_NAME, Placement, default_placements
 from serving.schemas import LONGEST_LIST
@@ -50,10 +52,38 @@ class ServingConfig(BaseModel):
         default=0.2, gt=0, allow_inf_nan=False, description="between two looks at what changed in the catalogues"
     )
     placements: Mapping[str, Placement] = Field(default_factory=default_placements, min_length=1)
+    placements_file: Path | None = Field(
+        default=None,
+        description="TOML or JSON file of placements, in place of `placements`; read again when it changes",
+    )
+    api_keys: Path | None = Field(
+        default=None, description="TOML or JSON file of API keys, read again when it changes; absent: nobody needs one"
+    )
+    open_to_all: bool = Field(
+        default=False, description="without API keys, answer whoever reaches an address that is not loopback"
+    )
+    open_metrics: bool = Field(default=False, description="with API keys, give /metrics to whoever asks")
+    certificate: Path | None = Field(
+        default=None, description="PEM file of the server's certificate and those above it: HTTPS in place of HTTP"
+    )
+    certificate_key: Path | None = Field(default=None, description="PEM file of that certificate's private key")
+    allowed_origins: tuple[str, ...] = Field(
+        default=(),
+        description="whose web pages may ask, such as https://shop.example; none: browsers let no page (CORS)",
+    )
     watch_seconds: float = Field(
         default=1.0, gt=0, allow_inf_nan=False, description="between two looks at what is promoted"
     )
     drain_seconds: int = Field(default=20, ge=1, description="how long requests may take to finish when told to stop")
+    max_under_way: int = Field(
+        default=256, ge=1, description="requests at one time that wait for a store; one more is told to come back"
+    )
+    queue_seconds: float = Field(
+        default=0.1,
+        gt=0,
+        allow_inf_nan=False,
+        description="a request that has waited longer for its turn is told to come back",
+    )
     max_connections: int = Field(
         default=1000, ge=1, description="more are closed at once; never more than the process may open files, less 64"
     )
@@ -72,6 +102,13 @@ class ServingConfig(BaseModel):
         default=1000, ge=1, le=LONGEST_LIST, description="most session events, and most exclusions, in one request"
     )
     max_events: int = Field(default=1000, ge=1, le=LONGEST_LIST, description="most events in one batch")
+    max_items: int = Field(default=1000, ge=1, le=MOST_AT_ONCE, description="most items in one import")
+    feedback_half_life_hours: float = Field(
+        default=24.0, gt=0, allow_inf_nan=False, description="after which a show or click of an item counts half"
+    )
+    feedback_items: int = Field(
+        default=100_000, ge=1, description="items whose shows and clicks are counted; those longest silent go first"
+    )
     max_body_bytes: int = Field(default=1 << 20, ge=1, description="largest body of a request")
 
     @field_validator("registry")
@@ -87,6 +124,16 @@ class ServingConfig(BaseModel):
             raise ValueError("items and items_redis are two places for the same; name one of them")
         return self
 
+    @model_validator(mode="after")
+    def _nobody_is_let_in_by_mistake(self) -> "ServingConfig":
+        if self.api_keys is None and not self.open_to_all and not is_loopback(self.host):
+            raise ValueError(
+                f"whoever reaches {self.host} could ask for anybody: name api_keys, or say open_to_all if that is meant"
+            )
+        if (self.certificate is None) != (self.certificate_key is None):
+            raise ValueError("certificate and certificate_key go together")
+        return self
+
     @field_validator("placements")
     @classmethod
     def _names_fit_into_urls(cls, placements: Mapping[str, Placement]) -> Mapping[str, Placement]:
@@ -94,3 +141,11 @@ class ServingConfig(BaseModel):
             if not PLACEMENT_NAME.fullmatch(name):
                 raise ValueError(f"placement {name!r} is not named like {PLACEMENT_NAME.pattern}")
         return placements
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches that address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -21,6 +21,9 @@ class Metrics:
     fold_ins: Counter
     model_info: Gauge
     swaps: Counter
+    turned_away: Counter
+    file_loads: Counter
+    store_paused: Gauge
 
 
 def create_metrics() -> Metrics:
@@ -42,6 +45,15 @@ def create_metrics() -> Metrics:
         fold_ins=Counter("hearth_fold_ins", "People folded in after their events", ("outcome",), registry=registry),
         model_info=Gauge("hearth_model_info", "1 for the checkpoint that answers", ("model_id",), registry=registry),
         swaps=Counter("hearth_model_swaps", "Changes of the model that answers", ("outcome",), registry=registry),
+        turned_away=Counter(
+            "hearth_turned_away", "Requests refused before they were looked at, by why", ("reason",), registry=registry
+        ),
+        file_loads=Counter(
+            "hearth_file_loads", "Changes of watched files, by what they are", ("file", "outcome"), registry=registry
+        ),
+        store_paused=Gauge(
+            "hearth_store_paused", "1 while the store of people is not asked, as it failed", ("way",), registry=registry
+        ),
     )
     for outcome in ("success", "failure"):
         metrics.swaps.labels(outcome)  # an alert on the first failure needs the 0 before it

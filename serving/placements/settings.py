@@ -160,7 +160,13 @@ class Placement(_Settings):
     vertical: str | None = Field(
         default=None, min_length=1, max_length=64, description="whose items it shows; absent: all of the checkpoint's"
     )
+    tenant: str | None = Field(
+        default=None, min_length=1, max_length=32, description="whose it is; absent: of whoever asks without a tenant"
+    )
     sources: tuple[SourceSettings, ...] = Field(default=(PersonalSource(),), min_length=1, max_length=10)
+    rank_by: Literal["personal", "popular", "fresh", "similar", "graph", "pinned"] | None = Field(
+        default=None, description="the source whose scores rank; absent: personal, or the only one that there is"
+    )
     in_stock: bool = Field(default=True, description="leave out what cannot be sold")
     where: Condition = Field(default_factory=dict, description="what it shows at all")
     repeats: Repeats = Repeats()
@@ -194,6 +200,12 @@ class Placement(_Settings):
         if further or any(rule.then != "hide" for rule in self.rules):
             named = " and ".join(sorted(further)) or "rules that promote or boost"
             raise ValueError(f"ads are ranked by what they bring, and priced by it; leave out {named}")
+        return self
+
+    @model_validator(mode="after")
+    def _is_ranked_by_a_source_of_its_own(self) -> "Placement":
+        if self.rank_by not in (None, "personal") and self.source(str(self.rank_by)) is None:
+            raise ValueError(f"rank_by names a source of the placement; {self.rank_by} is none of them")
         return self
 
     def source(self, kind: str) -> SourceSettings | None:
