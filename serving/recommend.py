@@ -12,9 +12,10 @@ import numpy as np
 from feature_store.arrays import Float32Array
 from feature_store.blend import blended_query
 from feature_store.query_tower import Context
+from serving.ads.terms import Terms
 from serving.arranging.arrange import Arranged, arrange
 from serving.arranging.diversity import ByValue, Unlikeness, unlikeness_of
-from serving.candidates import Candidates, Source
+from serving.candidates import Source
 from serving.eligibility import eligible_places
 from serving.model import ServingModel
 from serving.profile import Profile, profile_of
@@ -22,6 +23,7 @@ from serving.ranking import Ranked, rank
 from serving.request import Person, PrivacyTier, RecommendationRequest
 from serving.shelf import Added
 from serving.sources.asked import Asked, Query
+from serving.sources.beside import others, promoted
 from serving.sources.propose import propose
 from serving.view import View
 
@@ -31,12 +33,14 @@ class RankedItem(NamedTuple):
 
     score: comparable within one source and one reply only; None of what the model does not know.
     rank: from 1.
+    ad: of an ad, what is bid and what it costs.
     """
 
     item_id: str
     score: float | None
     rank: int
     source: Source
+    ad: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class RankedList:
     items: best first, all different; fewer than k only where fewer are eligible under the placement's caps.
     model_id: the checkpoint behind every item and score of it.
     degraded: what was missing: "store-unavailable", "popularity-fallback", "vertical-unknown",
-        "context-unknown".
+        "context-unknown", "ads-unavailable".
     unknown_items: different items of the session and of the exclusions that nobody here knows.
     """
 
@@ -59,20 +63,30 @@ class RankedList:
 
 def recommend(request: RecommendationRequest, person: Person | None, view: View) -> RankedList:
     """Answer a request; arguments and errors as `serving.profile.profile_of` has them."""
-    profile = profile_of(request, person, view.model)
-    asked = Asked(view, request, profile, _query(request, profile, view), eligible_places(view, request, profile))
+    asked = asked_of(request, person, view)
     arranged = _listed(asked)
+    items = (
+        RankedItem(view.assortment.item_id(one.place), one.value if np.isfinite(one.value) else None, rank, one.source)
+        for rank, one in enumerate(arranged, 1)
+    )
+    return listed(asked, tuple(items))
+
+
+def asked_of(request: RecommendationRequest, person: Person | None, view: View) -> Asked:
+    """The question to all sources of a placement; arguments and errors as `serving.profile.profile_of` has them."""
+    profile = profile_of(request, person, view.model)
+    return Asked(view, request, profile, _query(request, profile, view), eligible_places(view, request, profile))
+
+
+def listed(asked: Asked, items: tuple[RankedItem, ...]) -> RankedList:
+    """Those items as the answer, with what was missing."""
+    request, view = asked.request, asked.view
     return RankedList(
-        items=tuple(
-            RankedItem(
-                view.assortment.item_id(one.place), one.value if np.isfinite(one.value) else None, rank, one.source
-            )
-            for rank, one in enumerate(arranged, 1)
-        ),
+        items=items,
         model_id=view.model.model_id,
         privacy_tier=request.privacy_tier,
         degraded=(
-            *profile.degraded,
+            *asked.profile.degraded,
             *(() if len(view.assortment) else ("vertical-unknown",)),
             *(("context-unknown",) if _unknown_context(request, view.model) else ()),
         ),
@@ -84,20 +98,13 @@ def _listed(asked: Asked) -> Sequence[Arranged]:
     """As many as are asked for: from few candidates where these do, else from all that are eligible."""
     k, eligible = asked.request.k, int(asked.eligible.sum())
     sources = asked.view.placement.sources
+    by_rules = promoted(asked)
     proposed = [propose(asked, source, max(source.depth, k)) for source in sources]
-    arranged = _arranged(asked, rank(asked, proposed))
+    arranged = _arranged(asked, rank(asked, proposed, by_rules))
     if len(arranged) < min(k, eligible):
         proposed = [propose(asked, source, eligible) for source in sources]
-        arranged = _arranged(asked, rank(asked, [*proposed, _others(asked)]))
+        arranged = _arranged(asked, rank(asked, proposed, by_rules, others(asked)))
     return arranged
-
-
-def _others(asked: Asked) -> Candidates:
-    """All that is eligible: what the model knows by place, then what came to the catalogue last."""
-    places = np.flatnonzero(asked.eligible).astype(np.int32)
-    known = places < asked.view.assortment.known
-    places = np.concatenate([places[known], places[~known][::-1]])
-    return Candidates(places, -np.arange(len(places), dtype=np.float32), "fresh")
 
 
 def _arranged(asked: Asked, ranked: Ranked) -> Sequence[Arranged]:

@@ -1,5 +1,6 @@
 """What is asked for, and what is known of the person who asks: the values that the pipeline starts from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -27,6 +28,7 @@ class RecommendationRequest:
     like_item_id: the item to which similar ones are asked for.
     diversity: from 0 to 1, in place of the placement's; None leaves that.
     context: the hour, weekday and device class of who asks; None, and an empty one, leave the person's vector as it is.
+    attributes: what ads may be meant for, such as region -> DE; used for this reply only.
 
     Raises:
         RequestRefused: the parts do not go together.
@@ -42,6 +44,7 @@ class RecommendationRequest:
     like_item_id: str | None = None
     diversity: float | None = None
     context: Context | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         faults = []

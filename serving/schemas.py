@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, mo
 from pydantic_core import PydanticCustomError
 
 from feature_store.events import LONGEST_ID
+from feature_store.item_fields import VERTICAL_NAME
 from serving.candidates import Source
 from serving.placements.conditions import Condition
 
@@ -79,8 +80,22 @@ class RecommendBody(_Received):
     context: ContextBody | None = Field(
         default=None, description="shifts what is personal, where the model has learnt how; not stored"
     )
+    attributes: Annotated[dict[Id, Id], Field(max_length=20)] = Field(
+        default_factory=dict, description="what ads may be meant for, such as region; not stored"
+    )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "anna", "k": 5}]})
+
+
+class AdTerms(BaseModel):
+    """What is bid for an ad, what is foreseen, and what a click costs; money in micros, millionths of the currency."""
+
+    currency: str
+    bid_micros: int = Field(description="for a click")
+    click_rate: float = Field(description="pCTR: the calibrated probability of a click at the first position")
+    ecpm: float = Field(description="bid x pCTR x 1000, in units of the currency")
+    price_micros: int = Field(description="what a click costs: what the next ad implies, and at most the bid")
+    campaign: str
 
 
 class RecommendedItem(BaseModel):
@@ -90,6 +105,7 @@ class RecommendedItem(BaseModel):
     score: float | None = Field(default=None, description="comparable within one source and one reply only")
     rank: int = Field(description="from 1")
     source: Source
+    ad: AdTerms | None = Field(default=None, description="of an ad")
 
 
 class RecommendMeta(BaseModel):
@@ -124,6 +140,9 @@ class EventBody(_Received):
     )
     value: FiniteNumber | None = Field(default=None, description="how much: stars, seconds, pieces")
     vertical: Id | None = Field(default=None, description="whose item it is, such as news; it decides what this weighs")
+    recommendation_id: Id | None = Field(
+        default=None, description="of the reply that showed the item: an impression of an ad is counted, a click paid"
+    )
 
 
 class EventsBody(_Received):
@@ -165,6 +184,27 @@ class EventsReply(BaseModel):
     """What became of each event, in the order of the request."""
 
     events: list[EventOutcome]
+
+
+class ImportBody(_Received):
+    """Items of one vertical, each judged by itself; fields as `hearth items import` takes them."""
+
+    vertical: Annotated[str, Field(pattern=f"^{VERTICAL_NAME.pattern}$")]
+    items: list[dict[str, JsonValue]] = Field(min_length=1, max_length=LONGEST_LIST, fail_fast=True)
+
+
+class ImportOutcome(BaseModel):
+    """What became of one item: 200 it is there now; 422 refused."""
+
+    index: int = Field(description="its place in the request, from 0")
+    status: Literal[200, 422]
+    problem: ProblemBody | None = None
+
+
+class ImportReply(BaseModel):
+    """What became of each item, in the order of the request."""
+
+    items: list[ImportOutcome]
 
 
 class Version(BaseModel):

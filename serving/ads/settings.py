@@ -1,12 +1,12 @@
 """What a placement says of ads: what it may show, how a click is foreseen, and where ads stand among other items.
 
-    [banner]
-    vertical = "ads"
-    ads = {currency = "EUR", safety = "general", calibration = "calibration.json"}
+[banner]
+vertical = "ads"
+ads = {currency = "EUR", safety = "general", calibration = "calibration.json"}
 
-    [front-page]
-    vertical = "news"
-    sponsored = {placement = "banner", first = 3, gap = 4, most = 2}
+[front-page]
+vertical = "news"
+sponsored = {placement = "banner", first = 3, gap = 4, most = 2}
 """
 
 from collections.abc import Mapping
@@ -51,9 +51,7 @@ class AdsSettings(BaseModel):
     @model_validator(mode="after")
     def _fewer_clicks_than_shows(self) -> "AdsSettings":
         if not self.prior_clicks < self.prior_shows:
-            raise ValueError(
-                f"prior_clicks ({self.prior_clicks:g}) are fewer than prior_shows ({self.prior_shows:g})"
-            )
+            raise ValueError(f"prior_clicks ({self.prior_clicks:g}) are fewer than prior_shows ({self.prior_shows:g})")
         return self
 
     @property

@@ -57,7 +57,7 @@ def _view(parts: Parts, placement: str, asked: RecommendationRequest, recommenda
         raise RequestRefused(
             [Fault(f"#/filters/{field}", f"fields that items of this placement have: {known}") for field in unknown]
         )
-    return View(settings, model, shown, time.time(), int(recommendation_id, 16))
+    return View(settings, model, shown, time.time(), int(recommendation_id, 16), parts.feedback)
 
 
 async def _person(asked: RecommendationRequest, model: ServingModel, people: People) -> Person | None:
@@ -98,6 +98,7 @@ def _request_of(body: RecommendBody, config: ServingConfig) -> RecommendationReq
         like_item_id=body.like_item_id,
         diversity=body.diversity,
         context=None if body.context is None else _context_of(body.context),
+        attributes=body.attributes,
     )
 
 
