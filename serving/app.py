@@ -4,8 +4,10 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 
+from feature_store.item_store import ItemStore
 from feature_store.stores import LocalStores
 from serving.config import ServingConfig
+from serving.feedback import Feedback
 from serving.live import LiveModel
 from serving.metrics import Metrics
 from serving.observed import observed
@@ -13,6 +15,7 @@ from serving.people import People
 from serving.problems import install
 from serving.routes.events import add_events
 from serving.routes.health import add_health
+from serving.routes.items import add_items
 from serving.routes.parts import Parts
 from serving.routes.recommend import add_recommend
 
@@ -29,12 +32,20 @@ def create_api(parts: Parts) -> FastAPI:
     install(api)
     add_recommend(api, parts)
     add_events(api, parts)
+    add_items(api, parts)
     add_health(api, parts)
     return api
 
 
-def create_app(config: ServingConfig, live: LiveModel, stores: LocalStores, metrics: Metrics) -> ASGIApp:
+def create_app(
+    config: ServingConfig,
+    live: LiveModel,
+    stores: LocalStores,
+    metrics: Metrics,
+    catalogues: ItemStore | None = None,
+) -> ASGIApp:
     """All of it, from the request's id to the reply. The caller opens and closes the stores and runs the watch."""
     people = People(stores, config.store_timeout_seconds)
-    api = create_api(Parts(config, live, people, metrics))
+    feedback = Feedback(3600.0 * config.feedback_half_life_hours, config.feedback_items)
+    api = create_api(Parts(config, live, people, metrics, feedback, catalogues))
     return observed(api, metrics, frozenset(config.placements), config.max_body_bytes, config.body_seconds)

@@ -1,9 +1,13 @@
-"""Ranking: the candidates of all sources become one list, by what the person's own source thinks of each.
+"""Ranking: the candidates of all sources become one list, by one judge.
 
-Sources do not score alike, so their scores are not compared. What the model knows is scored once more, by the query of
-the person; the score then counts less the older the item is, and more or less as rules say. What the model does not
-know has no such score: it comes behind, in the order of its source, and takes the places that the shares of sources
-keep for it.
+Sources do not score alike, so their scores are not compared. One of them is the judge: the person's own source, unless
+the placement names another (`rank_by`), has no other, or the request asks for what is like an item. Whatever source
+proposed an item, the judge's score of it is what it is ranked by; the score then counts less the older the item is, and
+more or less as rules say.
+
+Of what the judge has no score it comes behind, in the order of its source, and takes the places that the shares of
+sources keep for it. The person's own source has none of what the model does not know, and any other none of what it did
+not propose.
 """
 
 from collections.abc import Sequence
@@ -12,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from feature_store.arrays import Float64Array, Int32Array
-from serving.candidates import Candidates, Source
+from serving.candidates import Candidates, Source, nothing
 from serving.placements.conditions import holds
 from serving.sources.asked import Asked
 from serving.sources.known import scores
@@ -23,31 +27,40 @@ class Ranked(NamedTuple):
     """Distinct candidates, best first.
 
     places: shape (n,).
-    values: what they are ranked by, shape (n,), never rising; of an item that the model does not know -inf.
-    proposed: of each source that proposed any, its candidates.
+    values: what they are ranked by, shape (n,), never rising; of what the judge has no score -inf.
+    proposed: of each source of the placement, in their order, its candidates.
+    promoted: those that rules promote.
+    others: those that fill a list for which the sources have too few.
     """
 
     places: Int32Array
     values: Float64Array
     proposed: Sequence[Candidates]
+    promoted: Candidates
+    others: Sequence[Candidates] = ()
 
     def source(self, place: int) -> Source:
-        """The first of the placement's sources that proposed it."""
-        return next(one.source for one in self.proposed if place in one.places)
+        """The first of the placement's sources that proposed it; where none did, whose else it is."""
+        return next(one.source for one in (*self.proposed, *self.others, self.promoted) if place in one.places)
 
 
-def rank(asked: Asked, proposed: Sequence[Candidates]) -> Ranked:
-    """All that the sources proposed, by falling value; of equal values as the sources come, and as these have them."""
-    places = np.concatenate([one.places for one in proposed]) if proposed else np.empty(0, np.int32)
+def rank(
+    asked: Asked,
+    proposed: Sequence[Candidates],
+    promoted: Candidates | None = None,
+    others: Sequence[Candidates] = (),
+) -> Ranked:
+    """All candidates, by falling value; of equal values as the sources come, and as these have them."""
+    promoted = nothing("promoted") if promoted is None else promoted
+    places = np.concatenate([one.places for one in (*proposed, *others, promoted)])
     _, first = np.unique(places, return_index=True)
     places = places[np.sort(first)]
-    values = np.full(len(places), -np.inf)
-    known = places < asked.view.assortment.known
-    values[known] = scores(asked, places[known])
+    values = _judged(asked, proposed, places)
     factors = value_factors(asked.view, places)
-    values[known] = np.where(values[known] < 0, values[known] / factors[known], values[known] * factors[known])
+    finite = np.isfinite(values)
+    values[finite] = np.where(values < 0, values / factors, values * factors)[finite]
     order = np.argsort(-values, kind="stable")
-    return Ranked(places[order].astype(np.int32), values[order], proposed)
+    return Ranked(places[order].astype(np.int32), values[order], proposed, promoted, others)
 
 
 def value_factors(view: View, places: Int32Array) -> Float64Array:
@@ -61,3 +74,31 @@ def value_factors(view: View, places: Int32Array) -> Float64Array:
         if rule.then == "boost" and rule.factor is not None and rule.is_in_force(view.now):
             factors[holds(rule.when, view.assortment)[places]] *= rule.factor
     return factors
+
+
+def judge_of(asked: Asked) -> str:
+    """Whose scores count: "personal", or another kind of the placement's sources."""
+    placement = asked.view.placement
+    if asked.request.like_item_id is not None and placement.source("similar") is not None:
+        return "similar"
+    if placement.rank_by is not None:
+        return placement.rank_by
+    return placement.sources[0].kind if len(placement.sources) == 1 else "personal"
+
+
+def _judged(asked: Asked, proposed: Sequence[Candidates], places: Int32Array) -> Float64Array:
+    """The judge's score of each of the places, -inf where it has none, shape (n,)."""
+    values = np.full(len(places), -np.inf)
+    judge = judge_of(asked)
+    sources = zip(asked.view.placement.sources, proposed, strict=True)
+    theirs = next((one for source, one in sources if source.kind == judge and len(one)), None)
+    if judge == "personal" or theirs is None:  # a judge that has nothing to say leaves it to the person's own source
+        known = places < asked.view.assortment.known
+        values[known] = scores(asked, places[known])
+        return values
+    order = np.argsort(theirs.places)
+    at = np.searchsorted(theirs.places, places, sorter=order)
+    found = order[np.minimum(at, len(order) - 1)]
+    scored = theirs.places[found] == places
+    values[scored] = theirs.scores[found[scored]]
+    return values

@@ -26,8 +26,9 @@ def add_events(app: FastAPI, parts: Parts) -> None:
         most = parts.config.max_events
         if len(body.events) > most:
             raise RequestRefused([Fault("#/events", f"a batch has at most {most} events")])
-        judged = judge(body.events, now=time.time())
-        new = await ingest(judged, parts.people, parts.live.model, parts.metrics)
+        now = time.time()
+        judged = judge(body.events, now)
+        new = await ingest(judged, parts.people, parts.live.model, parts.metrics, parts.feedback, now)
         outcomes = [
             EventOutcome(index=index, status=201 if new[index] else 200)
             if index in new

@@ -7,7 +7,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from feature_store.item_store import ItemStore
 from serving.config import ServingConfig
+from serving.feedback import Feedback
 from serving.live import LiveModel
 from serving.metrics import Metrics
 from serving.people import People
@@ -21,6 +23,8 @@ class Parts:
     live: LiveModel
     people: People
     metrics: Metrics
+    feedback: Feedback
+    catalogues: ItemStore | None = None
 
 
 async def takes_json(request: Request) -> None:

@@ -26,9 +26,11 @@ def popular(asked: Asked, depth: int) -> Candidates:
 
 
 def similar(asked: Asked, depth: int) -> Candidates:
-    """What is closest, by the cosine of the items' own vectors, to the item asked about.
+    """What goes with the item asked about: first what is met together with it, then what is like it.
 
-    Where none is asked about, to what the session holds, else to all that was met; nothing where the model knows none.
+    Where none is asked about, with what the session holds, else with all that was met; nothing where the model knows
+    none. Scores above 1 are of what is met together: 1 and the sum of the checkpoint's item-item weights, where that is
+    above 0. Others are the cosines of the items' own vectors.
     """
     assortment, shelf = asked.view.assortment, asked.view.assortment.shelf
     if shelf is None:
@@ -42,7 +44,19 @@ def similar(asked: Asked, depth: int) -> Candidates:
     eligible = _on(shelf, asked)
     eligible[anchors] = False
     places = np.flatnonzero(eligible).astype(np.int32)
-    return best_of(places, shelf.cosines(anchors, places), depth, "similar")
+    together = _together(asked, shelf, anchors)[places]
+    likeness = np.where(together > 0, 1 + together, shelf.cosines(anchors, places))
+    return best_of(places, likeness.astype(np.float32), depth, "similar")
+
+
+def _together(asked: Asked, shelf: Shelf, anchors: Int32Array) -> Float32Array:
+    """What having met the anchors adds to the score of each item of the shelf, shape (n,); 0 without such weights."""
+    added = np.zeros(len(shelf.rows), np.float32)
+    weights = asked.view.model.item_item
+    if weights is not None:
+        on_shelf = np.isin(weights.rows, shelf.rows)
+        added[shelf.places(weights.rows)] = weights.added([shelf.rows[anchors]])[0][on_shelf]
+    return added
 
 
 def scores(asked: Asked, places: Int32Array) -> Float32Array:

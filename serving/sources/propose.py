@@ -1,8 +1,16 @@
 """Proposing: each source of a placement is asked once."""
 
 from serving.candidates import Candidates
-from serving.placements.settings import PersonalSource, PinnedSource, PopularSource, SimilarSource, SourceSettings
+from serving.placements.settings import (
+    FreshSource,
+    PersonalSource,
+    PinnedSource,
+    PopularSource,
+    SimilarSource,
+    SourceSettings,
+)
 from serving.sources.asked import Asked
+from serving.sources.fresh import fresh
 from serving.sources.known import personal, popular, similar
 from serving.sources.pinned import pinned
 
@@ -14,6 +22,8 @@ def propose(asked: Asked, source: SourceSettings, depth: int) -> Candidates:
             return personal(asked, depth)
         case PopularSource():
             return popular(asked, depth)
+        case FreshSource():
+            return fresh(asked, source, depth)
         case SimilarSource():
             return similar(asked, depth)
         case PinnedSource():
