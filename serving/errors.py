@@ -6,6 +6,8 @@
     ├── CheckpointMismatch
     │   └── OtherCheckpoint       the vector in the request was folded in on another checkpoint than the live one
     ├── UnknownPlacement          there is no placement of that name
+    ├── NoCatalogue               items are asked for, or sent, and no catalogue is configured
+    ├── UnknownCatalogueItem      the catalogue has no item of that id
     └── NoModel                   nothing has been promoted that could be loaded yet
 
 None of them knows HTTP; `serving.problems` says what each becomes there.
@@ -50,3 +52,11 @@ class UnknownPlacement(HearthError):
 
 class NoModel(HearthError):
     """Nothing has been promoted that could be loaded yet."""
+
+
+class NoCatalogue(HearthError):
+    """Items are asked for, or sent, and no catalogue is configured."""
+
+
+class UnknownCatalogueItem(HearthError):
+    """The catalogue has no item of that id."""

@@ -64,7 +64,7 @@ async def serve(config: ServingConfig, listening: Callable[[str], None] | None =
                 tasks.create_task(follow(live.stock.followers, config.catalogue_seconds)),
                 tasks.create_task(keep_folded_in(live, stores, config.watch_seconds)),
             ]
-            await _listen(create_app(config, live, stores, metrics), bound, config, listening)
+            await _listen(create_app(config, live, stores, metrics, catalogues), bound, config, listening)
             for task in beside:
                 task.cancel()
 

@@ -180,9 +180,9 @@ def test_events_are_stored_while_there_is_no_model(publisher: Publisher, tmp_pat
         assert ids(server.ask(user_id="anna")) == [item_id for item_id, _ in personal(draft(1), ["item-1"])]
         assert (
             "kept in memory"
-            in server.logged(
-                "no store is set: what people do is kept in memory, and forgotten when this process ends"
-            )[0]["message"]
+            in server.logged("no store is set: what people do is kept in memory, and forgotten when this process ends")[
+                0
+            ]["message"]
         )
 
 
