@@ -13,6 +13,7 @@ from serving.metrics import Metrics
 from serving.observed import observed
 from serving.people import People
 from serving.problems import install
+from serving.routes.bundles import add_bundles
 from serving.routes.events import add_events
 from serving.routes.health import add_health
 from serving.routes.items import add_items
@@ -33,6 +34,7 @@ def create_api(parts: Parts) -> FastAPI:
     add_recommend(api, parts)
     add_events(api, parts)
     add_items(api, parts)
+    add_bundles(api, parts)
     add_health(api, parts)
     return api
 

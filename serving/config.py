@@ -48,6 +48,7 @@ class ServingConfig(BaseModel):
         default=None, description="SQLite file of the catalogues; absent: what can be shown is what the model knows"
     )
     items_redis: RedisSettings | None = Field(default=None, description="Redis of the catalogues, in place of the file")
+    bundles: Path | None = Field(default=None, description="folder of item bundles for devices")
     catalogue_seconds: float = Field(
         default=0.2, gt=0, allow_inf_nan=False, description="between two looks at what changed in the catalogues"
     )

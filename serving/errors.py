@@ -6,6 +6,7 @@
     ├── CheckpointMismatch
     │   └── OtherCheckpoint       the vector in the request was folded in on another checkpoint than the live one
     ├── UnknownPlacement          there is no placement of that name
+    ├── NoBundle                  there is no item bundle of that checkpoint here
     ├── NoCatalogue               items are asked for, or sent, and no catalogue is configured
     ├── UnknownCatalogueItem      the catalogue has no item of that id
     └── NoModel                   nothing has been promoted that could be loaded yet
@@ -60,3 +61,7 @@ class NoCatalogue(HearthError):
 
 class UnknownCatalogueItem(HearthError):
     """The catalogue has no item of that id."""
+
+
+class NoBundle(HearthError):
+    """There is no item bundle of that checkpoint here."""

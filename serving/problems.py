@@ -16,6 +16,7 @@ from starlette.responses import Response
 from feature_store.errors import StoreUnavailable
 from serving.errors import (
     Fault,
+    NoBundle,
     NoCatalogue,
     NoModel,
     OtherCheckpoint,
@@ -172,6 +173,7 @@ def stopping() -> Response:
 
 _OF_ERRORS: Mapping[type[Exception], Problem] = {
     UnknownPlacement: Problem("unknown-placement", 404, "This server has no placement of that name."),
+    NoBundle: Problem("no-bundle", 404, "This server has no item bundle of that checkpoint."),
     NoCatalogue: Problem("no-catalogue", 404, "This server has no catalogues: none is configured."),
     UnknownCatalogueItem: Problem("unknown-item", 404, "The vertical has no item of that id."),
     NoModel: Problem("no-model", 503, "No checkpoint has been promoted that could be loaded.", headers=_RETRY),
