@@ -31,9 +31,12 @@ class Person(NamedTuple):
 
 
 class RedisPeople:
-    """Where each person is in one store, and what seals what is held of them; `open_people` makes it."""
+    """Where each person is in one store, and what seals what is held of them; `open_people` makes it.
 
-    def __init__(self, connection: RedisConnection, ring: KeyRing, index: IndexSecret) -> None:
+    index: None where the server could not be reached yet: who asks first once it can be finds the secret.
+    """
+
+    def __init__(self, connection: RedisConnection, ring: KeyRing, index: IndexSecret | None) -> None:
         self.connection, self.ring = connection, ring
         self._index = index
         self._looked = time.monotonic()
@@ -45,12 +48,14 @@ class RedisPeople:
             StoreUnavailable: the server has been emptied since, and is another store now. This is looked at every
                 few seconds, as what is written for a pseudonym of the old secret would not be found any more.
         """
-        if time.monotonic() - self._looked > _LOOK_AGAIN:
+        if self._index is None or time.monotonic() - self._looked > _LOOK_AGAIN:
             await self._look()
         return self.named(user_id)
 
     def named(self, user_id: str) -> Person:
-        """The same, without looking whether the store is still there."""
+        """The same, without looking whether the store is still there; raises `StoreUnavailable` if it never was."""
+        if self._index is None:
+            raise StoreUnavailable(f"the Redis at {self.connection.place} could not be reached yet")
         return _person_of(pseudonym(self._index.secret, user_id))
 
     async def everybody(self) -> AsyncIterator[list[Person]]:
@@ -91,6 +96,9 @@ class RedisPeople:
 
     async def _look(self) -> None:
         """Look whether the store is still the one that was opened; one that is empty gets its header back."""
+        if self._index is None:
+            self._index, self._looked = await _secret(self.connection, self.ring), time.monotonic()
+            return
         index = await kept_secret(self.connection, HEADER, self.ring, self._index)
         if index.secret != self._index.secret:
             raise StoreUnavailable(
@@ -99,9 +107,21 @@ class RedisPeople:
         self._index, self._looked = index, time.monotonic()
 
 
-async def open_people(connection: RedisConnection, ring: KeyRing) -> RedisPeople:
-    """The people of a store, which is made where there is none; raises as `redis_secret`."""
-    return RedisPeople(connection, ring, await redis_secret(connection, HEADER, ring, _EVERYBODY))
+async def open_people(connection: RedisConnection, ring: KeyRing, *, may_be_away: bool = False) -> RedisPeople:
+    """The people of a store, which is made where there is none; raises as `redis_secret`.
+
+    may_be_away: a server that cannot be reached now is no error; each method raises `StoreUnavailable` until it can.
+    """
+    try:
+        return RedisPeople(connection, ring, await _secret(connection, ring))
+    except StoreUnavailable:
+        if not may_be_away:
+            raise
+        return RedisPeople(connection, ring, None)
+
+
+async def _secret(connection: RedisConnection, ring: KeyRing) -> IndexSecret:
+    return await redis_secret(connection, HEADER, ring, _EVERYBODY)
 
 
 def _person_of(name: bytes) -> Person:

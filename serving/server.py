@@ -81,7 +81,7 @@ async def _stores(config: ServingConfig) -> AsyncIterator[LocalStores]:
         async with open_sqlite(config.store, keys, busy_seconds=config.store_timeout_seconds / 2) as stores:
             yield stores
     elif config.redis is not None:
-        async with open_redis(with_password(config.redis), keys) as stores:
+        async with open_redis(with_password(config.redis), keys, may_be_away=True) as stores:
             yield stores
 
 
