@@ -21,6 +21,8 @@ def eligible_places(view: View, request: RecommendationRequest, profile: Profile
             eligible &= ~holds(rule.when, assortment)
     eligible[assortment.places(profile.hidden_ids)] = False
     eligible[assortment.places(request.exclude_item_ids)] = False
+    if request.like_item_id is not None:  # it is on the page already that asks for what is like it
+        eligible[assortment.places([request.like_item_id])] = False
     return eligible & ~_met_already(view, profile)
 
 

@@ -5,8 +5,10 @@ Maximal marginal relevance (Carbonell and Goldstein 1998): with w the weight of 
     (1 - w) · value − w · max_j cos(item, j)        j over the items chosen
 
 Determinantal point process (Kulesza and Taskar 2012, section 2.4; greedy MAP by Chen et al. 2018, algorithm 1): with
-L_ij = g_i cos(i, j) g_j, g_i = exp(θ value_i / 2), the next is what adds most to log det L of those chosen.
-θ = 4 (1 − w)/w falls from 60, where the list is by value, to 0 at w = 1, where it is by unlikeness.
+L_ij = 0.99 g_i cos(i, j) g_j, L_ii = g_i², g_i = exp(θ value_i / 2), the next is what adds most to log det L of those
+chosen. θ = 4 (1 − w)/w falls from 60, where the list is by value, to 0 at w = 1, where it is by unlikeness. The 0.99 is
+ours: each item has a little of its own, so that a list may be longer than vectors have numbers, and hold two items of
+one vector.
 
 Values are brought to 0..1 over what is ranked. Cosines are those of the items' own vectors; an item that the model does
 not know is unlike every other.
@@ -19,7 +21,7 @@ import numpy as np
 from feature_store.arrays import BoolArray, Float32Array, Float64Array
 
 _SCALE, _STEEPEST = 4.0, 60.0  # of θ; e^60 is the largest quality, and float64 carries its square
-_TINY = 1e-9
+_SHARED = 0.99  # of two items of one vector
 
 
 class Unlikeness(Protocol):
@@ -71,10 +73,10 @@ class MaximalMarginalRelevance:
 
 
 class DeterminantalPointProcess:
-    """Greedy MAP of a DPP; arguments as `MaximalMarginalRelevance`."""
+    """Greedy MAP of a DPP; arguments as `MaximalMarginalRelevance`, but a weight above 0."""
 
     def __init__(self, values: Float64Array, directions: Float32Array, weight: float) -> None:
-        theta = min(_SCALE * (1 - weight) / max(weight, _TINY), _STEEPEST)
+        theta = min(_SCALE * (1 - weight) / weight, _STEEPEST)
         self._quality: Float64Array = np.exp(theta * scaled(values) / 2)
         self._directions = directions
         self._gain: Float64Array = self._quality**2  # d_i² of the algorithm
@@ -86,13 +88,13 @@ class DeterminantalPointProcess:
 
     def take(self, at: int) -> None:
         """See `Unlikeness.take`."""
-        row = self._quality * (self._directions @ self._directions[at]) * self._quality[at]
+        row = _SHARED * self._quality * (self._directions @ self._directions[at]) * self._quality[at]
         row[at] = self._quality[at] ** 2
         for step in self._steps:
             row -= step[at] * step
-        step = row / np.sqrt(max(float(self._gain[at]), _TINY))
+        step = row / np.sqrt(self._gain[at])
         self._steps.append(step)
-        self._gain = np.maximum(self._gain - step**2, _TINY * self._quality**2)
+        self._gain = self._gain - step**2  # of what is chosen nothing is left, and it is not asked about again
 
 
 def scaled(values: Float64Array) -> Float64Array:

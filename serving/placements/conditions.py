@@ -18,6 +18,7 @@ from serving.assortment.assortment import Assortment
 LONGEST_NAME = 256
 MOST_NAMES = 100  # in one field of a condition
 MOST_FIELDS = 20
+ITEM_ID = "item_id"  # the field that every item has, in every assortment
 
 
 class Range(BaseModel):
@@ -54,7 +55,8 @@ def unknown_fields(condition: Condition, assortment: Assortment) -> list[str]:
     return [
         field
         for field, wanted in condition.items()
-        if (assortment.numbers(field) if isinstance(wanted, Range) else assortment.names(field)) is None
+        if (field != ITEM_ID or isinstance(wanted, Range))
+        and (assortment.numbers(field) if isinstance(wanted, Range) else assortment.names(field)) is None
     ]
 
 
@@ -81,6 +83,8 @@ def _within(wanted: Range, field: str, assortment: Assortment) -> BoolArray:
 def _among(wanted: tuple[str, ...], field: str, assortment: Assortment) -> BoolArray:
     found = np.zeros(len(assortment), np.bool_)
     names = assortment.names(field)
-    if names is not None:
+    if field == ITEM_ID:
+        found[assortment.places(wanted)] = True
+    elif names is not None:
         found[names.places(wanted)] = True
     return found
