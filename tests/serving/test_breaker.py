@@ -51,11 +51,16 @@ def test_one_probe_at_a_time_is_let_through_and_one_that_fails_begins_another_pa
     breaker = Breaker(failures=1, pause_seconds=1.0, clock=clock)
     failing(breaker)
     clock.now = 1.0
-    with pytest.raises(StoreUnavailable, match="away"), breaker.attempt():
-        assert refuses(breaker)
-        clock.now = 5.0
-        assert refuses(breaker)
-        raise StoreUnavailable("away")
+
+    def probe() -> None:
+        with breaker.attempt():
+            assert refuses(breaker)
+            clock.now = 5.0
+            assert refuses(breaker)
+            raise StoreUnavailable("away")
+
+    with pytest.raises(StoreUnavailable, match="away"):
+        probe()
     clock.now = 5.9
     assert refuses(breaker)
     clock.now = 6.0

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -77,7 +77,7 @@ def test_a_redis_killed_and_started_again_under_load_costs_no_reply_and_is_used_
         server.serves(model_id)
         server.post(*views()).raise_for_status()
         with Asking(server) as asking:
-            asking.for_seconds(0.5)
+            asking.for_seconds(0.3)
             redis_server.kill()
             killed = time.monotonic()
             asking.for_seconds(2.0)
@@ -109,7 +109,7 @@ class Asking:
         self._address, self._ended = server.client.base_url, threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(threads)]
 
-    def __enter__(self) -> "Asking":
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
