@@ -43,8 +43,10 @@ def create_metrics() -> Metrics:
         degraded=Counter("hearth_degraded", "Replies that lacked something", ("reason",), registry=registry),
         events=Counter("hearth_events", "Events received, by what became of them", ("outcome",), registry=registry),
         fold_ins=Counter("hearth_fold_ins", "People folded in after their events", ("outcome",), registry=registry),
-        model_info=Gauge("hearth_model_info", "1 for the checkpoint that answers", ("model_id",), registry=registry),
-        swaps=Counter("hearth_model_swaps", "Changes of the model that answers", ("outcome",), registry=registry),
+        model_info=Gauge(
+            "hearth_model_info", "1 for the checkpoint in that stage", ("stage", "model_id"), registry=registry
+        ),
+        swaps=Counter("hearth_model_swaps", "Changes of the model of a stage", ("stage", "outcome"), registry=registry),
         turned_away=Counter(
             "hearth_turned_away", "Requests refused before they were looked at, by why", ("reason",), registry=registry
         ),
@@ -56,5 +58,5 @@ def create_metrics() -> Metrics:
         ),
     )
     for outcome in ("success", "failure"):
-        metrics.swaps.labels(outcome)  # an alert on the first failure needs the 0 before it
+        metrics.swaps.labels("production", outcome)  # an alert on the first failure needs the 0 before it
     return metrics

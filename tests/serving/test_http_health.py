@@ -38,7 +38,7 @@ def test_the_version_is_that_of_the_package_and_of_the_model(server: Server) -> 
     model_id = server.ask()["model_id"]
     expected = {"hearth": importlib.metadata.version("hearth-recommender"), "model_id": model_id}
     assert server.client.get("/version").json() == expected
-    assert server.metric(f'hearth_model_info{{model_id="{model_id}"}}') == 1
+    assert server.metric(f'hearth_model_info{{model_id="{model_id}",stage="production"}}') == 1
 
 
 @pytest.mark.parametrize(
