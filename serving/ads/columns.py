@@ -22,18 +22,19 @@ class AdColumns:
     """The ads that a catalogue has; all arrays have shape (n,).
 
     places: in the assortment, ascending.
-    ads: their ids.
+    ads, rows: their ids, and where each is.
     bids: micros for a click.
     campaigns, campaign: the ids, and of each ad which of them pays.
     budgets: of each ad's campaign, as the ad says it; -1 in `daily` where there is none.
     safety: place in `SAFETY`; behind all of them what is unrated or unknown.
-    currencies: of each ad.
+    currencies, currency: the codes, and of each ad which it is in.
     caps: ad -> how often one person may see it.
     targets: indices -> the values that a request may have.
     """
 
     places: Int32Array
     ads: tuple[str, ...]
+    rows: Mapping[str, int]
     bids: Int64Array
     campaigns: tuple[str, ...]
     campaign: Int32Array
@@ -42,6 +43,7 @@ class AdColumns:
     total: Int64Array
     safety: Int32Array
     currencies: tuple[str, ...]
+    currency: Int32Array
     caps: Mapping[int, Cap]
     targets: Mapping[int, Ad]
 
@@ -50,7 +52,8 @@ class AdColumns:
 
     def in_currency(self, currency: str) -> BoolArray:
         """Which ads are in that currency."""
-        return np.array([one == currency for one in self.currencies], np.bool_)
+        code = self.currencies.index(currency) if currency in self.currencies else -1
+        return self.currency == code
 
 
 def columns_of(assortment: Assortment) -> AdColumns:
@@ -59,10 +62,12 @@ def columns_of(assortment: Assortment) -> AdColumns:
     ads = [item for _, item in found]
     campaigns = tuple(dict.fromkeys(ad.pays_from for ad in ads))
     codes = {campaign: code for code, campaign in enumerate(campaigns)}
+    currencies = tuple(dict.fromkeys(ad.currency for ad in ads))
     budgets = tuple(budget_of(ad) for ad in ads)
     return AdColumns(
         places=np.array([place for place, _ in found], np.int32),
         ads=tuple(ad.item_id for ad in ads),
+        rows={ad.item_id: row for row, ad in enumerate(ads)},
         bids=np.array([micros(ad.bid) for ad in ads], np.int64),
         campaigns=campaigns,
         campaign=np.array([codes[ad.pays_from] for ad in ads], np.int32),
@@ -70,7 +75,8 @@ def columns_of(assortment: Assortment) -> AdColumns:
         daily=np.array([-1 if one.daily is None else one.daily for one in budgets], np.int64),
         total=np.array([LARGEST_MICROS if one.total is None else one.total for one in budgets], np.int64),
         safety=np.array([SAFETY.index(ad.safety) if ad.safety in SAFETY else len(SAFETY) for ad in ads], np.int32),
-        currencies=tuple(ad.currency for ad in ads),
+        currencies=currencies,
+        currency=np.array([currencies.index(ad.currency) for ad in ads], np.int32),
         caps={
             row: Cap(ad.item_id, ad.frequency_cap, max(ad.frequency_hours * 3600.0, _SHORTEST_WINDOW))
             for row, ad in enumerate(ads)
