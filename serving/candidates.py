@@ -8,7 +8,9 @@ import numpy as np
 from feature_store.arrays import Float32Array, Int32Array
 from feature_store.errors import BadInput
 
-Source: TypeAlias = Literal["personal", "blended", "popular", "fresh", "similar", "graph", "pinned", "promoted", "ad"]
+Source: TypeAlias = Literal[
+    "personal", "blended", "popular", "fresh", "similar", "graph", "new_authors", "pinned", "promoted", "ad"
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

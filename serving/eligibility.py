@@ -5,8 +5,9 @@ import numpy as np
 from feature_store.arrays import BoolArray
 from serving.placements.conditions import Condition, holds
 from serving.profile import Profile
-from serving.request import RecommendationRequest
+from serving.request import NOBODY, RecommendationRequest
 from serving.view import View
+from serving.visibility import visible_places
 
 
 def eligible_places(view: View, request: RecommendationRequest, profile: Profile) -> BoolArray:
@@ -19,6 +20,8 @@ def eligible_places(view: View, request: RecommendationRequest, profile: Profile
     for rule in placement.rules:
         if rule.then == "hide" and rule.is_in_force(view.now):
             eligible &= ~holds(rule.when, assortment)
+    if placement.respects_graph:
+        eligible &= visible_places(assortment, profile.neighbours or NOBODY)
     eligible[assortment.places(profile.hidden_ids)] = False
     eligible[assortment.places(request.exclude_item_ids)] = False
     if request.like_item_id is not None:  # it is on the page already that asks for what is like it

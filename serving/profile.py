@@ -8,7 +8,7 @@ from feature_store.arrays import Float32Array, Int32Array
 from feature_store.met import MetItems
 from serving.errors import Fault, OtherCheckpoint, RequestRefused
 from serving.model import ServingModel
-from serving.request import Person, RecommendationRequest
+from serving.request import NOBODY, Neighbours, Person, RecommendationRequest
 
 _NO_ROWS: Int32Array = np.empty(0, dtype=np.int32)
 _LARGEST_SCORE = float(np.finfo(np.float32).max)
@@ -24,6 +24,7 @@ class Profile:
     met_ids: the items met, those included that the model does not know.
     hidden_ids: what the person wants no more of.
     degraded: what was missing on the way here.
+    neighbours: what the social graph says; None where it was not asked, or did not answer.
     """
 
     vector: Float32Array | None
@@ -32,6 +33,7 @@ class Profile:
     met_ids: tuple[str, ...] = ()
     hidden_ids: tuple[str, ...] = ()
     degraded: tuple[str, ...] = ()
+    neighbours: Neighbours | None = NOBODY
 
 
 def profile_of(request: RecommendationRequest, person: Person | None, model: ServingModel) -> Profile:
@@ -52,13 +54,14 @@ def profile_of(request: RecommendationRequest, person: Person | None, model: Ser
     met = MetItems() if person is None else person.met
     met_ids = (*met.item_ids, *(request.session_item_ids or ()))
     rows = model.checkpoint.vocabulary.known_rows(met_ids)
+    neighbours = NOBODY if request.user_id is None else None if person is None else person.neighbours
     lost = ("store-unavailable",) if request.user_id is not None and person is None else ()
     if len(rows):
         vector = _folded_in(rows, request, person, model)
-        return _popular_if_nought(Profile(vector, len(rows), rows, met_ids, met.disliked, lost))
+        return _popular_if_nought(Profile(vector, len(rows), rows, met_ids, met.disliked, lost, neighbours))
     if request.privacy_tier != "anonymous" and not lost:
         lost = ("popularity-fallback",)
-    return Profile(None, 0, rows, met_ids, met.disliked, lost)
+    return Profile(None, 0, rows, met_ids, met.disliked, lost, neighbours)
 
 
 def _popular_if_nought(profile: Profile) -> Profile:

@@ -24,6 +24,7 @@ from serving.request import Person, PrivacyTier, RecommendationRequest
 from serving.shelf import Added
 from serving.sources.asked import Asked, Query
 from serving.sources.beside import others, promoted
+from serving.sources.graph import with_friends
 from serving.sources.propose import propose
 from serving.view import View
 
@@ -50,7 +51,7 @@ class RankedList:
     items: best first, all different; fewer than k only where fewer are eligible under the placement's caps.
     model_id: the checkpoint behind every item and score of it.
     degraded: what was missing: "store-unavailable", "popularity-fallback", "vertical-unknown",
-        "context-unknown", "ads-unavailable".
+        "context-unknown", "ads-unavailable", "graph-unavailable".
     unknown_items: different items of the session and of the exclusions that nobody here knows.
     """
 
@@ -89,6 +90,7 @@ def listed(asked: Asked, items: tuple[RankedItem, ...]) -> RankedList:
             *asked.profile.degraded,
             *(() if len(view.assortment) else ("vertical-unknown",)),
             *(("context-unknown",) if _unknown_context(request, view.model) else ()),
+            *(("graph-unavailable",) if view.placement.uses_graph and asked.profile.neighbours is None else ()),
         ),
         unknown_items=_unknown_items(request, view),
     )
@@ -129,7 +131,8 @@ def _query(request: RecommendationRequest, profile: Profile, view: View) -> Quer
         return None
     vector = _in_context(profile.vector, request, view)
     query = blended_query(vector, profile.known, view.model.checkpoint.manifest.blend)
-    return Query(query, _added(profile, view.model, np.float32(1) - query[-1]))
+    added = _added(profile, view.model, np.float32(1) - query[-1])
+    return Query(query, with_friends(added, profile.neighbours, view))
 
 
 def _in_context(vector: Float32Array, request: RecommendationRequest, view: View) -> Float32Array:

@@ -8,6 +8,7 @@ from feature_store.arrays import Float32Array
 from feature_store.embedding import UserEmbedding
 from feature_store.met import MetItems
 from feature_store.query_tower import Context
+from feature_store.social_graph import Relation
 from serving.errors import Fault, RequestRefused
 from serving.placements.conditions import Condition
 
@@ -70,11 +71,40 @@ class RecommendationRequest:
         return "anonymous"
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """What the social graph says of who asks. People are named as the authors of posts are.
+
+    person: who asks; the empty text for nobody in particular, who has no ties.
+    hidden: of whom the person may see nothing.
+    follows, friends: whom the person follows, and is friends with.
+    asked: how many of them were asked what they have met.
+    met: item id -> how many of those have met it.
+    """
+
+    person: str = ""
+    hidden: frozenset[str] = frozenset()
+    follows: frozenset[str] = frozenset()
+    friends: frozenset[str] = frozenset()
+    asked: int = 0
+    met: Mapping[str, int] = field(default_factory=dict)
+
+    def relation(self, other: str) -> Relation:
+        """What the person is to that other."""
+        return Relation(other in self.follows, other in self.friends, hidden=other in self.hidden)
+
+
+NOBODY = Neighbours()
+"""Of who asks without an identity: what is public can be seen."""
+
+
 class Person(NamedTuple):
     """What the local stores hold of one person, as far as a reply needs it.
 
     embedding: the one for the checkpoint that answers, where there is one; it may be out of date.
+    neighbours: None where the social graph was not asked, or did not answer.
     """
 
     met: MetItems
     embedding: UserEmbedding | None
+    neighbours: Neighbours | None = None

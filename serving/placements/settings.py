@@ -75,10 +75,24 @@ class SimilarSource(_Source):
 
 
 class GraphSource(_Source):
-    """What those whom the person follows, or is friends with, have met or made."""
+    """What friends have met, and what they and those whom the person follows have made.
+
+    people: how many, at most, are asked what they have met.
+    met_by: whose meetings count. Friends agreed to be that; whoever is followed did not, and anybody can follow.
+    weight: what friends' meetings add to the scores of the person's own source; see `serving.sources.graph`.
+    """
 
     kind: Literal["graph"] = "graph"
     people: Annotated[int, Field(ge=1, le=500)] = 50
+    met_by: Literal["friends", "friends-and-followed"] = "friends"
+    weight: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.5
+
+
+class NewAuthorsSource(_Source):
+    """Posts of authors of whom people have met fewer than so many."""
+
+    kind: Literal["new_authors"] = "new_authors"
+    fewer_than: Annotated[int, Field(ge=1, le=1_000_000)] = 5
 
 
 class PinnedSource(_Source):
@@ -89,7 +103,7 @@ class PinnedSource(_Source):
 
 
 SourceSettings: TypeAlias = Annotated[
-    PersonalSource | PopularSource | FreshSource | SimilarSource | GraphSource | PinnedSource,
+    PersonalSource | PopularSource | FreshSource | SimilarSource | GraphSource | NewAuthorsSource | PinnedSource,
     Field(discriminator="kind"),
 ]
 
@@ -207,6 +221,11 @@ class Placement(_Settings):
         if self.rank_by not in (None, "personal") and self.source(str(self.rank_by)) is None:
             raise ValueError(f"rank_by names a source of the placement; {self.rank_by} is none of them")
         return self
+
+    @property
+    def uses_graph(self) -> bool:
+        """Whether its lists depend on the social graph."""
+        return self.respects_graph or self.source("graph") is not None
 
     def source(self, kind: str) -> SourceSettings | None:
         """The settings of one of its sources."""

@@ -3,6 +3,8 @@
 from serving.candidates import Candidates
 from serving.placements.settings import (
     FreshSource,
+    GraphSource,
+    NewAuthorsSource,
     PersonalSource,
     PinnedSource,
     PopularSource,
@@ -11,7 +13,9 @@ from serving.placements.settings import (
 )
 from serving.sources.asked import Asked
 from serving.sources.fresh import fresh
+from serving.sources.graph import graph
 from serving.sources.known import personal, popular, similar
+from serving.sources.new_authors import new_authors
 from serving.sources.pinned import pinned
 
 
@@ -26,7 +30,9 @@ def propose(asked: Asked, source: SourceSettings, depth: int) -> Candidates:
             return fresh(asked, source, depth)
         case SimilarSource():
             return similar(asked, depth)
+        case GraphSource():
+            return graph(asked, depth)
+        case NewAuthorsSource():
+            return new_authors(asked, source, depth)
         case PinnedSource():
             return pinned(asked, source)
-        case _:
-            raise NotImplementedError(source.kind)
