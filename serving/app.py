@@ -8,8 +8,10 @@ from feature_store.item_store import ItemStore
 from feature_store.stores import LocalStores
 from serving.config import ServingConfig
 from serving.feedback import Feedback
+from serving.late_graph import LateGraph
 from serving.live import LiveModel
 from serving.metrics import Metrics
+from serving.neighbours import Neighbourhood
 from serving.observed import observed
 from serving.people import People
 from serving.problems import install
@@ -45,9 +47,11 @@ def create_app(
     stores: LocalStores,
     metrics: Metrics,
     catalogues: ItemStore | None = None,
+    graph: LateGraph | None = None,
 ) -> ASGIApp:
     """All of it, from the request's id to the reply. The caller opens and closes the stores and runs the watch."""
     people = People(stores, config.store_timeout_seconds)
+    neighbourhood = Neighbourhood(graph, stores.events, config.store_timeout_seconds)
     feedback = Feedback(3600.0 * config.feedback_half_life_hours, config.feedback_items)
-    api = create_api(Parts(config, live, people, metrics, feedback, catalogues))
+    api = create_api(Parts(config, live, people, metrics, feedback, neighbourhood, catalogues))
     return observed(api, metrics, frozenset(config.placements), config.max_body_bytes, config.body_seconds)

@@ -42,6 +42,10 @@ class ServingConfig(BaseModel):
     store_timeout_seconds: float = Field(
         default=1.0, gt=0, allow_inf_nan=False, description="after this, people get popular items"
     )
+    social_graph: Path | None = Field(
+        default=None,
+        description="SQLite file of who follows, blocks and mutes whom, beside store; a redis has it itself",
+    )
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port; the address is logged")
     items: Path | None = Field(
@@ -49,6 +53,12 @@ class ServingConfig(BaseModel):
     )
     items_redis: RedisSettings | None = Field(default=None, description="Redis of the catalogues, in place of the file")
     bundles: Path | None = Field(default=None, description="folder of item bundles for devices")
+    ad_counters: Path | None = Field(
+        default=None, description="SQLite file of what ads spend and who saw them, beside store; a redis has it itself"
+    )
+    ads_seconds: float = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="between two looks at what ads have spent, and their clicks"
+    )
     catalogue_seconds: float = Field(
         default=0.2, gt=0, allow_inf_nan=False, description="between two looks at what changed in the catalogues"
     )
@@ -121,6 +131,14 @@ class ServingConfig(BaseModel):
     def _one_store(self) -> "ServingConfig":
         if self.store is not None and self.redis is not None:
             raise ValueError("store and redis are two places for the same; name one of them")
+        if self.social_graph is not None and self.store is None:
+            raise ValueError("social_graph is a file beside store; a redis holds the social graph itself")
+        if self.social_graph is None and self.redis is None:
+            for name, placement in self.placements.items():
+                if placement.uses_graph:
+                    raise ValueError(f"placement {name!r} asks the social graph, and there is none: name social_graph")
+        if self.ad_counters is not None and self.store is None:
+            raise ValueError("ad_counters is a file beside store; a redis holds the counters of ads itself")
         if self.items is not None and self.items_redis is not None:
             raise ValueError("items and items_redis are two places for the same; name one of them")
         return self

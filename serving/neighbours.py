@@ -15,7 +15,7 @@ from feature_store.social_graph import MOST_TIES
 from feature_store.stores import EventStore
 from serving.breaker import Breaker
 from serving.late_graph import LateGraph
-from serving.placements.settings import GraphSource
+from serving.placements.settings import GraphSource, Placement
 from serving.request import Neighbours
 
 _LOG = logging.getLogger("serving.neighbours")
@@ -32,6 +32,19 @@ class Neighbourhood:
     def __init__(self, graph: LateGraph | None, events: EventStore, timeout_seconds: float) -> None:
         self.reading = Breaker()
         self._graph, self._events, self._timeout_seconds = graph, events, timeout_seconds
+
+    async def of(self, person: str, placement: Placement, before_ids: str = "") -> Neighbours | None:
+        """What a list of that placement takes of the graph; None where that is nothing, or the graph does not answer.
+
+        Arguments as `read` has them. A reply that lacks the graph says so (`serving.recommend.RankedList.degraded`).
+        """
+        if not placement.uses_graph:
+            return None
+        source = placement.source("graph")
+        try:
+            return await self.read(person, source if isinstance(source, GraphSource) else None, before_ids)
+        except StoreUnavailable:
+            return None
 
     async def read(self, person: str, source: GraphSource | None = None, before_ids: str = "") -> Neighbours:
         """What the graph says of a person; raises `StoreUnavailable`.

@@ -7,11 +7,12 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from feature_store.encryption import keys_from_environment, keys_from_file
+from feature_store.encryption import KeyRing, keys_from_environment, keys_from_file
 from feature_store.item_store import ItemStore
 from feature_store.item_store_redis import open_redis_items
 from feature_store.item_store_sqlite import open_sqlite_items
@@ -20,6 +21,8 @@ from feature_store.redis_settings import with_password
 from feature_store.redis_store import open_redis
 from feature_store.registry import Registry
 from feature_store.signing import PublicKey, TrustedKeys
+from feature_store.social_graph_redis import open_redis_graph
+from feature_store.social_graph_sqlite import open_sqlite_graph
 from feature_store.sqlite import open_sqlite
 from feature_store.stores import LocalStores
 from serving.app import create_app
@@ -27,6 +30,7 @@ from serving.assortment.following import follow
 from serving.assortment.stock import Stock
 from serving.config import ServingConfig
 from serving.connections import ACCEPTED_AT_ONCE, limits_of, protocol
+from serving.late_graph import LateGraph, Opening, opened_late
 from serving.live import LiveModel
 from serving.logs import log_to_stderr
 from serving.metrics import create_metrics
@@ -56,7 +60,12 @@ async def serve(config: ServingConfig, listening: Callable[[str], None] | None =
     trusted = TrustedKeys(PublicKey.load(path) for path in config.trusted_keys)
     registry = Registry(config.registry, trusted, config.copies)
     with _bound(config) as bound:
-        async with _stores(config) as stores, _catalogues(config) as catalogues, asyncio.TaskGroup() as tasks:
+        async with (
+            _stores(config) as stores,
+            _graph(config) as graph,
+            _catalogues(config) as catalogues,
+            asyncio.TaskGroup() as tasks,
+        ):
             verticals = {placement.vertical for placement in config.placements.values() if placement.vertical}
             live = LiveModel(registry, metrics, config.watch_seconds, Stock(catalogues, verticals))
             beside = [
@@ -64,7 +73,7 @@ async def serve(config: ServingConfig, listening: Callable[[str], None] | None =
                 tasks.create_task(follow(live.stock.followers, config.catalogue_seconds)),
                 tasks.create_task(keep_folded_in(live, stores, config.watch_seconds)),
             ]
-            await _listen(create_app(config, live, stores, metrics, catalogues), bound, config, listening)
+            await _listen(create_app(config, live, stores, metrics, catalogues, graph), bound, config, listening)
             for task in beside:
                 task.cancel()
 
@@ -75,7 +84,7 @@ async def _stores(config: ServingConfig) -> AsyncIterator[LocalStores]:
         _LOG.warning("no store is set: what people do is kept in memory, and forgotten when this process ends")
         yield open_memory()
         return
-    keys = keys_from_environment() if config.store_keys is None else keys_from_file(config.store_keys)
+    keys = _keys(config)
     if config.store is not None:
         # Half of the time: SQLite gives up first and says why, and its thread is free again when we give up.
         async with open_sqlite(config.store, keys, busy_seconds=config.store_timeout_seconds / 2) as stores:
@@ -83,6 +92,25 @@ async def _stores(config: ServingConfig) -> AsyncIterator[LocalStores]:
     elif config.redis is not None:
         async with open_redis(with_password(config.redis), keys, may_be_away=True) as stores:
             yield stores
+
+
+def _keys(config: ServingConfig) -> KeyRing:
+    """What seals all that is kept of people."""
+    return keys_from_environment() if config.store_keys is None else keys_from_file(config.store_keys)
+
+
+@asynccontextmanager
+async def _graph(config: ServingConfig) -> AsyncIterator[LateGraph | None]:
+    opening: Opening | None = None
+    if config.social_graph is not None:
+        opening = partial(open_sqlite_graph, config.social_graph, _keys(config), config.store_timeout_seconds / 2)
+    elif config.redis is not None:
+        opening = partial(open_redis_graph, with_password(config.redis), _keys(config))
+    if opening is None:
+        yield None
+        return
+    async with opened_late(opening) as graph:
+        yield graph
 
 
 @asynccontextmanager

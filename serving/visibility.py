@@ -12,7 +12,7 @@ _CLOSED: tuple[Visibility, ...] = ("followers", "private")
 
 
 def visible_places(assortment: Assortment, neighbours: Neighbours) -> BoolArray:
-    """What that person may see of the assortment, by `feature_store.social_graph.may_see`; shape (places,), a new array.
+    """What that person may see, by `feature_store.social_graph.may_see`: shape (places,), a new array.
 
     What has no author anybody may see, unless it says that it is for some; then nobody may.
     """

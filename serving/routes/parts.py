@@ -12,6 +12,7 @@ from serving.config import ServingConfig
 from serving.feedback import Feedback
 from serving.live import LiveModel
 from serving.metrics import Metrics
+from serving.neighbours import Neighbourhood
 from serving.people import People
 
 
@@ -24,6 +25,7 @@ class Parts:
     people: People
     metrics: Metrics
     feedback: Feedback
+    neighbourhood: Neighbourhood
     catalogues: ItemStore | None = None
 
 

@@ -1,5 +1,6 @@
 """`POST /v1/placements/{placement}:recommend`: one ranked list for one person."""
 
+import asyncio
 import secrets
 import time
 
@@ -12,9 +13,8 @@ from feature_store.query_tower import Context, ContextFeature
 from serving.assortment.assortment import Assortment
 from serving.config import ServingConfig
 from serving.errors import Fault, RequestRefused, UnknownPlacement
-from serving.model import ServingModel
-from serving.people import People
 from serving.placements.conditions import unknown_fields
+from serving.placements.settings import Placement
 from serving.recommend import RankedList, recommend
 from serving.request import Person, RecommendationRequest
 from serving.routes.parts import Parts, json_reply, takes_json
@@ -37,7 +37,7 @@ def add_recommend(app: FastAPI, parts: Parts) -> None:
         if placement not in parts.config.placements:
             raise UnknownPlacement(f"placement {placement!r} is none of {', '.join(parts.config.placements)}")
         asked = _request_of(body, parts.config)
-        person = await _person(asked, parts.live.current(), parts.people)
+        person = await _person(asked, parts.config.placements[placement], parts)
         recommendation_id = secrets.token_hex(16)
         ranked = recommend(asked, person, _view(parts, placement, asked, recommendation_id))
         for reason in ranked.degraded:
@@ -60,12 +60,19 @@ def _view(parts: Parts, placement: str, asked: RecommendationRequest, recommenda
     return View(settings, model, shown, time.time(), int(recommendation_id, 16), parts.feedback)
 
 
-async def _person(asked: RecommendationRequest, model: ServingModel, people: People) -> Person | None:
+async def _person(asked: RecommendationRequest, placement: Placement, parts: Parts) -> Person | None:
     """What is stored of who asks; None where nobody does, or the store does not answer (the reply says so then)."""
     if asked.user_id is None:
         return None
+    person, neighbours = await asyncio.gather(
+        _stored(asked.user_id, parts), parts.neighbourhood.of(asked.user_id, placement)
+    )
+    return None if person is None else person._replace(neighbours=neighbours)
+
+
+async def _stored(user_id: str, parts: Parts) -> Person | None:
     try:
-        return await people.read(asked.user_id, model)
+        return await parts.people.read(user_id, parts.live.current())
     except StoreUnavailable:
         return None
 

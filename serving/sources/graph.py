@@ -3,8 +3,8 @@
 Two orders become one by reciprocal rank fusion (Cormack, Clarke and Büttcher 2009): an item's score is the sum of
 1/(60 + its rank) over the orders that it is in.
 
-* met: by how many of the friends met it, over (how many people met it)^0.25, as far as the model has counted them; the
-  exponent is that of the best order on validation items of lastfm_2k (docs/placements-social.md).
+* met: by how many of the friends met it, over (how many people met it)^0.25, as far as the model has counted them, so
+  that it is not one more list of what is popular. docs/placements-social.md has what that costs.
 * made: posts of friends and of those followed, the newest first.
 
 Beside that, friends can weigh in the scores of the person's own source: where n of the m friends asked met an item,
@@ -65,7 +65,7 @@ def made_by(asked: Asked, neighbours: Neighbours) -> Int32Array:
 
 
 def newest_first(view: View, places: Int32Array) -> Int32Array:
-    """Those places by when they appeared, the newest first; what came to the catalogue later first, where nobody said."""
+    """Those places by when they appeared, the newest first; where nobody said, what came to the catalogue later."""
     appeared = np.nan_to_num(view.assortment.appeared[places], nan=-np.inf)
     return places[np.lexsort((-places, -appeared))]
 

@@ -23,16 +23,17 @@ def propose(asked: Asked, source: SourceSettings, depth: int) -> Candidates:
     """At most `depth` eligible items of that source, best first."""
     match source:
         case PersonalSource():
-            return personal(asked, depth)
+            found = personal(asked, depth)
         case PopularSource():
-            return popular(asked, depth)
+            found = popular(asked, depth)
         case FreshSource():
-            return fresh(asked, source, depth)
+            found = fresh(asked, source, depth)
         case SimilarSource():
-            return similar(asked, depth)
+            found = similar(asked, depth)
         case GraphSource():
-            return graph(asked, depth)
+            found = graph(asked, depth)
         case NewAuthorsSource():
-            return new_authors(asked, source, depth)
+            found = new_authors(asked, source, depth)
         case PinnedSource():
-            return pinned(asked, source)
+            found = pinned(asked, source)
+    return found
