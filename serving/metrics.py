@@ -21,6 +21,7 @@ class Metrics:
     fold_ins: Counter
     model_info: Gauge
     swaps: Counter
+    ad_events: Counter
     turned_away: Counter
     file_loads: Counter
     store_paused: Gauge
@@ -45,6 +46,9 @@ def create_metrics() -> Metrics:
         fold_ins=Counter("hearth_fold_ins", "People folded in after their events", ("outcome",), registry=registry),
         model_info=Gauge(
             "hearth_model_info", "1 for the checkpoint in that stage", ("stage", "model_id"), registry=registry
+        ),
+        ad_events=Counter(
+            "hearth_ad_events", "Impressions and clicks of ads, by what became of them", ("outcome",), registry=registry
         ),
         swaps=Counter("hearth_model_swaps", "Changes of the model of a stage", ("stage", "outcome"), registry=registry),
         turned_away=Counter(

@@ -140,7 +140,7 @@ class EventBody(_Received):
     )
     value: FiniteNumber | None = Field(default=None, description="how much: stars, seconds, pieces")
     vertical: Id | None = Field(default=None, description="whose item it is, such as news; it decides what this weighs")
-    recommendation_id: Id | None = Field(
+    recommendation_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = Field(
         default=None, description="of the reply that showed the item: an impression of an ad is counted, a click paid"
     )
 

@@ -53,7 +53,8 @@ class AdColumns:
     def in_currency(self, currency: str) -> BoolArray:
         """Which ads are in that currency."""
         code = self.currencies.index(currency) if currency in self.currencies else -1
-        return self.currency == code
+        found: BoolArray = self.currency == code
+        return found
 
 
 def columns_of(assortment: Assortment) -> AdColumns:

@@ -208,6 +208,8 @@ class Placement(_Settings):
     def _ads_are_ranked_by_what_they_bring(self) -> "Placement":
         if self.ads is None:
             return self
+        if self.vertical is None:
+            raise ValueError("ads are of a vertical; name it, such as vertical = 'ads'")
         if self.sponsored is not None:
             raise ValueError("a placement of ads has no other ads among them; leave out sponsored")
         further = {"sources", "half_life_hours", "diversity"} & self.model_fields_set
