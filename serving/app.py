@@ -6,6 +6,7 @@ from starlette.types import ASGIApp
 
 from feature_store.item_store import ItemStore
 from feature_store.stores import LocalStores
+from serving.ads.desk import AdDesk
 from serving.config import ServingConfig
 from serving.feedback import Feedback
 from serving.late_graph import LateGraph
@@ -46,12 +47,13 @@ def create_app(
     live: LiveModel,
     stores: LocalStores,
     metrics: Metrics,
+    desk: AdDesk,
     catalogues: ItemStore | None = None,
     graph: LateGraph | None = None,
 ) -> ASGIApp:
-    """All of it, from the request's id to the reply. The caller opens and closes the stores and runs the watch."""
+    """All of it, from the request's id to the reply. The caller opens and closes the stores, and runs the watch and the desk."""
     people = People(stores, config.store_timeout_seconds)
     neighbourhood = Neighbourhood(graph, stores.events, config.store_timeout_seconds)
     feedback = Feedback(3600.0 * config.feedback_half_life_hours, config.feedback_items)
-    api = create_api(Parts(config, live, people, metrics, feedback, neighbourhood, catalogues))
+    api = create_api(Parts(config, live, people, metrics, feedback, neighbourhood, desk, catalogues))
     return observed(api, metrics, frozenset(config.placements), config.max_body_bytes, config.body_seconds)

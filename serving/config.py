@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from feature_store.encryption import KEY_VARIABLE
 from feature_store.item_store import MOST_AT_ONCE
 from feature_store.redis_settings import RedisSettings
+from serving.ads.settings import require_sponsors
 from serving.placements.settings import PLACEMENT_NAME, Placement, default_placements
 from serving.schemas import LONGEST_LIST
 
@@ -159,6 +160,7 @@ class ServingConfig(BaseModel):
         for name in placements:
             if not PLACEMENT_NAME.fullmatch(name):
                 raise ValueError(f"placement {name!r} is not named like {PLACEMENT_NAME.pattern}")
+        require_sponsors(placements)
         return placements
 
 

@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 
 import uvicorn
@@ -25,6 +25,9 @@ from feature_store.social_graph_redis import open_redis_graph
 from feature_store.social_graph_sqlite import open_sqlite_graph
 from feature_store.sqlite import open_sqlite
 from feature_store.stores import LocalStores
+from serving.ads.books import Books, open_books
+from serving.ads.desk import AdDesk
+from serving.ads.places import LivePlaces
 from serving.app import create_app
 from serving.assortment.following import follow
 from serving.assortment.stock import Stock
@@ -68,12 +71,15 @@ async def serve(config: ServingConfig, listening: Callable[[str], None] | None =
         ):
             verticals = {placement.vertical for placement in config.placements.values() if placement.vertical}
             live = LiveModel(registry, metrics, config.watch_seconds, Stock(catalogues, verticals))
+            places = LivePlaces(lambda: config.placements, lambda: live.stock.shown)
+            desk = AdDesk(places, catalogues, config.store_timeout_seconds, config.ads_seconds)
             beside = [
                 tasks.create_task(live.watch()),
                 tasks.create_task(follow(live.stock.followers, config.catalogue_seconds)),
                 tasks.create_task(keep_folded_in(live, stores, config.watch_seconds)),
+                tasks.create_task(desk.run(lambda: _books(config))),
             ]
-            await _listen(create_app(config, live, stores, metrics, catalogues, graph), bound, config, listening)
+            await _listen(create_app(config, live, stores, metrics, desk, catalogues, graph), bound, config, listening)
             for task in beside:
                 task.cancel()
 
@@ -111,6 +117,13 @@ async def _graph(config: ServingConfig) -> AsyncIterator[LateGraph | None]:
         return
     async with opened_late(opening) as graph:
         yield graph
+
+
+def _books(config: ServingConfig) -> AbstractAsyncContextManager[Books]:
+    """What ads have spent and who saw them: beside the people, or forgotten with the process."""
+    keys = None if config.ad_counters is None and config.redis is None else _keys(config)
+    redis = None if config.redis is None else with_password(config.redis)
+    return open_books(keys, config.ad_counters, redis, busy_seconds=config.store_timeout_seconds / 2)
 
 
 @asynccontextmanager

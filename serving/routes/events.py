@@ -5,6 +5,7 @@ import time
 from fastapi import Depends, FastAPI
 from starlette.responses import Response
 
+from serving.ads.settling import settle
 from serving.errors import Fault, RequestRefused
 from serving.ingest import ingest, judge
 from serving.problems import refused
@@ -29,6 +30,7 @@ def add_events(app: FastAPI, parts: Parts) -> None:
         now = time.time()
         judged = judge(body.events, now)
         new = await ingest(judged, parts.people, parts.live.model, parts.metrics, parts.feedback, now)
+        await settle(judged, parts.desk, parts.metrics)
         outcomes = [
             EventOutcome(index=index, status=201 if new[index] else 200)
             if index in new

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from feature_store.item_store import ItemStore
+from serving.ads.desk import AdDesk
 from serving.config import ServingConfig
 from serving.feedback import Feedback
 from serving.live import LiveModel
@@ -26,6 +27,7 @@ class Parts:
     metrics: Metrics
     feedback: Feedback
     neighbourhood: Neighbourhood
+    desk: AdDesk
     catalogues: ItemStore | None = None
 
 

@@ -10,15 +10,17 @@ from starlette.responses import Response
 
 from feature_store.errors import StoreUnavailable
 from feature_store.query_tower import Context, ContextFeature
+from serving.ads.replying import with_ads
+from serving.ads.terms import Terms
 from serving.assortment.assortment import Assortment
 from serving.config import ServingConfig
 from serving.errors import Fault, RequestRefused, UnknownPlacement
 from serving.placements.conditions import unknown_fields
 from serving.placements.settings import Placement
-from serving.recommend import RankedList, recommend
+from serving.recommend import RankedList
 from serving.request import Person, RecommendationRequest
 from serving.routes.parts import Parts, json_reply, takes_json
-from serving.schemas import ContextBody, RecommendBody, RecommendedItem, RecommendMeta, RecommendReply
+from serving.schemas import AdTerms, ContextBody, RecommendBody, RecommendedItem, RecommendMeta, RecommendReply
 from serving.session import session_items
 from serving.view import View
 
@@ -39,11 +41,13 @@ def add_recommend(app: FastAPI, parts: Parts) -> None:
         asked = _request_of(body, parts.config)
         person = await _person(asked, parts.config.placements[placement], parts)
         recommendation_id = secrets.token_hex(16)
-        ranked = recommend(asked, person, _view(parts, placement, asked, recommendation_id))
+        view = _view(parts, placement, asked, recommendation_id)
+        sponsor = _sponsor(parts, view)
+        ranked = await with_ads(asked, person, view, sponsor, parts.desk, recommendation_id)
         for reason in ranked.degraded:
             parts.metrics.degraded.labels(reason).inc()
-        if ranked.items:
-            parts.metrics.candidates.labels(ranked.items[0].source).inc(len(ranked.items))
+        for item in ranked.items:
+            parts.metrics.candidates.labels(item.source).inc()
         return json_reply(_reply(ranked, recommendation_id, started))
 
 
@@ -58,6 +62,16 @@ def _view(parts: Parts, placement: str, asked: RecommendationRequest, recommenda
             [Fault(f"#/filters/{field}", f"fields that items of this placement have: {known}") for field in unknown]
         )
     return View(settings, model, shown, time.time(), int(recommendation_id, 16), parts.feedback)
+
+
+def _sponsor(parts: Parts, view: View) -> View | None:
+    """What the ads among the items come from, at the same moment; None where there are none."""
+    sponsored = view.placement.sponsored
+    settings = None if sponsored is None else parts.config.placements.get(sponsored.placement)
+    if settings is None:
+        return None
+    shown = parts.live.stock.shown.get(settings.vertical) or Assortment(None, (), has_catalogue=False)
+    return View(settings, view.model, shown, view.now, view.seed, view.feedback)
 
 
 async def _person(asked: RecommendationRequest, placement: Placement, parts: Parts) -> Person | None:
@@ -120,13 +134,30 @@ def _context_of(sent: ContextBody) -> Context:
     return context
 
 
+def _terms(terms: Terms) -> AdTerms:
+    return AdTerms(
+        currency=terms.currency,
+        bid_micros=terms.bid,
+        click_rate=terms.click_rate,
+        ecpm=terms.ecpm,
+        price_micros=terms.price,
+        campaign=terms.campaign,
+    )
+
+
 def _reply(ranked: RankedList, recommendation_id: str, started: float) -> RecommendReply:
     return RecommendReply(
         recommendation_id=recommendation_id,
         model_id=ranked.model_id,
         privacy_tier=ranked.privacy_tier,
         items=[
-            RecommendedItem(item_id=item.item_id, score=item.score, rank=item.rank, source=item.source)
+            RecommendedItem(
+                item_id=item.item_id,
+                score=item.score,
+                rank=item.rank,
+                source=item.source,
+                ad=None if item.ad is None else _terms(item.ad),
+            )
             for item in ranked.items
         ],
         meta=RecommendMeta(
