@@ -51,7 +51,10 @@ def create_app(
     catalogues: ItemStore | None = None,
     graph: LateGraph | None = None,
 ) -> ASGIApp:
-    """All of it, from the request's id to the reply. The caller opens and closes the stores, and runs the watch and the desk."""
+    """All of it, from the request's id to the reply.
+
+    The caller opens and closes the stores, and runs the watch and the desk.
+    """
     people = People(stores, config.store_timeout_seconds)
     neighbourhood = Neighbourhood(graph, stores.events, config.store_timeout_seconds)
     feedback = Feedback(3600.0 * config.feedback_half_life_hours, config.feedback_items)
