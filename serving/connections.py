@@ -6,6 +6,7 @@ uvicorn, which reads and writes HTTP here, has a limit for idle connections alon
 import asyncio
 import logging
 import resource
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,6 +14,7 @@ from typing import ClassVar
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from serving.access.shedding import WHOLE_AT
 from serving.config import ServingConfig
 from serving.problems import below_interface
 from serving.trace import request_id
@@ -88,6 +90,8 @@ class _Connection(H11Protocol):
 
     def handle_events(self) -> None:
         super().handle_events()
+        if self.cycle is not None and not self.cycle.more_body:  # type: ignore[redundant-expr] # None before a request
+            self.scope["state"].setdefault(WHOLE_AT, time.monotonic())
         self._watch()
 
     def on_response_complete(self) -> None:

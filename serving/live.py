@@ -6,6 +6,7 @@ The model in the shadow stage is followed likewise, by a second `LiveModel`; bot
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeAlias
 
@@ -61,6 +62,7 @@ class LiveModel:
         self._watch_seconds = watch_seconds
         self._attempts = 0
         self._not_before = 0.0
+        self._stocking = asyncio.Lock()
 
     def current(self) -> ServingModel:
         """The model that answers; raises `NoModel`."""
@@ -102,12 +104,18 @@ class LiveModel:
             return
         try:
             model = await asyncio.to_thread(self._build, promoted)
-            stocked = await self.stock.for_model(model)
+            async with self._stocking:
+                stocked = await self.stock.for_model(model)
+                self._swap(model)
+                self.stock.shown = stocked
         except (HearthError, OSError) as error:
             self._failed(promoted, error)
-            return
-        self._swap(model)
-        self.stock.shown = stocked
+
+    async def stock_up(self, verticals: Iterable[str]) -> None:
+        """Have the catalogues of these verticals as well, before anybody is shown them."""
+        async with self._stocking:
+            if self.stock.add(verticals) and self.model is not None:
+                self.stock.shown = await self.stock.for_model(self.model)
 
     def _of_stage(self, stages: Stages) -> str | None:
         return stages.production if self.stage == "production" else stages.shadow

@@ -34,6 +34,7 @@ _FRAMEWORK = {
     408: ("body-too-slow", "The body did not come in time."),
     413: ("body-too-large", "The body is larger than this server takes."),
     415: ("unsupported-media-type", "A body is sent as application/json."),
+    503: ("overloaded", "More is asked at the moment than can be answered soon."),
 }
 _CLOSE = {"connection": "close"}
 _RETRY = {"retry-after": "1"}  # seconds; what is missing is looked for again at least as often
@@ -138,6 +139,16 @@ def beyond_scope(scope: str) -> Problem:
     )
 
 
+def for_whole_server() -> Problem:
+    """A request about the server as a whole, with a tenant's API key."""
+    return Problem("forbidden", 403, "This concerns all tenants: it needs an API key that belongs to none of them.")
+
+
+def other_origin() -> Problem:
+    """What a browser asks in advance (CORS) for a page that may not ask, or not that."""
+    return Problem("origin-not-allowed", 400, "Pages of this origin may not ask this server, or not in this way.")
+
+
 def too_many(seconds: int) -> Problem:
     """A request beyond the rate of its API key; seconds: until there is room for one."""
     return Problem("too-many-requests", 429, "This API key asks too fast.", headers={"retry-after": str(seconds)})
@@ -151,7 +162,7 @@ def quota_used_up(seconds: int) -> Problem:
 
 def overloaded() -> Problem:
     """A request that would have had to wait for too long."""
-    return Problem("overloaded", 503, "More is asked at the moment than can be answered soon.", headers=_RETRY)
+    return _of_status(503, _RETRY)
 
 
 def below_interface() -> Response:

@@ -8,9 +8,9 @@ shorter one.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from prometheus_client import Counter
 
@@ -30,8 +30,8 @@ class WatchedFile(Generic[Value]):
     Args:
         file: where it is.
         parse: what its name and content mean; raises `HearthError`.
-        what: it is, for the log: "placements".
-        loads: counts each content that came, by outcome.
+        what: it is, for the log and the metric: "placements".
+        loads: counts each content that came, by what it is and the outcome.
 
     Raises:
         HearthError, OSError: there is nothing to begin with.
@@ -44,8 +44,13 @@ class WatchedFile(Generic[Value]):
         self.value = parse(file, content)
         self.failure: str | None = None  # the name of the error that keeps the file's present content out
         self._used = self._judged = _digest(content)
-        self._loads.labels("success")  # an alert on the first failure needs the 0 before it
-        self._loads.labels("failure")
+        self._prepare: Callable[[Value], Awaitable[None]] = _nothing
+        for outcome in ("success", "failure"):
+            self._loads.labels(what, outcome)  # an alert on the first failure needs the 0 before it
+
+    def before_use(self, prepare: Callable[[Value], Awaitable[None]]) -> None:
+        """Await that for each later content, before it is used in place of the one before."""
+        self._prepare = prepare
 
     def digest(self) -> bytes | None:
         """Of the file's content now; None, which counts as a failure, where it cannot be read."""
@@ -55,51 +60,50 @@ class WatchedFile(Generic[Value]):
             self._failed(error, b"")
             return None
 
-    def has_changed(self, digest: bytes | None) -> bool:
-        """Whether that content has not been judged yet. One that is used is used again without being read."""
-        if digest is not None and digest == self._used:
+    def has_changed(self, digest: bytes) -> bool:
+        """Whether that content has not been judged yet. The one that is used is fine, whatever came in between."""
+        if digest == self._used:
             self.failure, self._judged = None, digest
-        return digest is not None and digest != self._judged
+        return digest != self._judged
 
-    def take(self, digest: bytes) -> bool:
-        """Use the file's content if it is still that one, and can be used; whether it is used now."""
+    async def take(self, digest: bytes) -> None:
+        """Use the file's content if it is still that one, and can be used."""
         try:
-            content = read_regular(self.file, _LARGEST)
+            content = await asyncio.to_thread(read_regular, self.file, _LARGEST)
             if _digest(content) != digest:
-                return False
-            self.value = self._parse(self.file, content)
+                return
+            value = self._parse(self.file, content)
+            await self._prepare(value)
         except (OSError, HearthError) as error:
             self._failed(error, digest)
-            return False
+            return
+        self.value = value
         self.failure, self._used, self._judged = None, digest, digest
-        self._loads.labels("success").inc()
+        self._loads.labels(self.what, "success").inc()
         _LOG.info("file read again", extra={"fields": {"file": str(self.file), "what": self.what}})
-        return True
 
     def _failed(self, error: Exception, digest: bytes) -> None:
         if self.failure is not None and self._judged == digest:
             return  # it has been said
         self.failure, self._judged = type(error).__name__, digest
-        self._loads.labels("failure").inc()
+        self._loads.labels(self.what, "failure").inc()
         fields = {"file": str(self.file), "what": self.what, "reason": self.failure, "detail": str(error)}
         _LOG.error("file not used; what it held before stays", extra={"fields": fields})
 
 
-async def watch(
-    files: Sequence[WatchedFile[Value]], every_seconds: float, taken: Callable[[WatchedFile[Value]], None]
-) -> NoReturn:
-    """Look at these files again and again, until cancelled.
-
-    taken: called after a file's new content has come to be used.
-    """
+async def watch(files: Sequence[WatchedFile[Any]], every_seconds: float) -> NoReturn:
+    """Look at these files again and again, until cancelled."""
     while True:
         for file in files:
             digest = await asyncio.to_thread(file.digest)
-            if file.has_changed(digest):
+            if digest is not None and file.has_changed(digest):
                 await asyncio.sleep(min(every_seconds, _SETTLES))
-                if digest is not None and file.take(digest):
-                    taken(file)
+                await file.take(digest)
         await asyncio.sleep(every_seconds)
+
+
+async def _nothing(_value: object) -> None:
+    """Of a file whose content is used as it is."""
 
 
 def _digest(content: bytes) -> bytes:

@@ -29,7 +29,7 @@ from feature_store.faults import faults_of
 from serving.access.tenants import TENANT_NAME
 from serving.settings_text import settings_in
 
-Scope: TypeAlias = Literal["recommend", "ingest", "admin"]
+Scope: TypeAlias = Literal["recommend", "ingest", "admin", "metrics"]
 KEY_NAME = re.compile("[a-z0-9][a-z0-9-]{0,63}")
 
 _MARK = "hearth_"  # by which those who look for leaked secrets know one of ours

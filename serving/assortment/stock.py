@@ -30,6 +30,13 @@ class Stock:
         """Those that keep what is shown now up to date."""
         return tuple(self._followers.values())
 
+    def add(self, verticals: Iterable[str]) -> bool:
+        """Let the next assortments have these verticals' catalogues too; whether any of them is new."""
+        before = self._verticals
+        if self._catalogues is not None:
+            self._verticals = before | frozenset(verticals)
+        return self._verticals != before
+
     async def for_model(self, model: ServingModel) -> Mapping[str | None, Assortment]:
         """The assortments for a model that is about to answer. Those shown until then go on being followed.
 

@@ -1,0 +1,67 @@
+"""Load shedding: more than can be answered soon is told to come back, before everybody waits for everybody. Pure ASGI.
+
+Two things are bounded. How long a request has waited for its turn since it had come whole: one thread computes all
+replies, so that this is where requests queue, and one whose client has given up by then would be computed for nobody
+(Maurer, "Fail at Scale", ACM Queue 13(8), 2015). And how many requests wait for a store at the same time.
+
+Whether the process lives, is ready, and what it has measured, is answered whatever the load.
+"""
+
+import time
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.access.turning_away import TurnAway
+from serving.problems import overloaded
+
+WHOLE_AT: Final = "hearth_whole_at"  # in a request's state: when its last byte was read, in seconds of `time.monotonic`
+_ALWAYS = frozenset({"/livez", "/readyz", "/metrics"})
+
+
+def shedding(app: ASGIApp, max_under_way: int, queue_seconds: float, turn_away: TurnAway) -> ASGIApp:
+    """The app, with no more requests in it than it can answer soon.
+
+    max_under_way: requests that have begun to be answered and are not yet; while a body is still coming in, a
+        request is none of them.
+    queue_seconds: a request that is begun later than that after it had come whole is turned away.
+    """
+    under_way = 0
+
+    def is_full(scope: Scope) -> bool:
+        now = time.monotonic()
+        return under_way >= max_under_way or now - scope.get("state", {}).get(WHOLE_AT, now) > queue_seconds
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal under_way
+        if scope["path"] in _ALWAYS:
+            await app(scope, receive, send)
+            return
+        is_in = False
+
+        async def receive_in_turn() -> Message:
+            """The body; once it is whole, and not before, the request needs a place."""
+            nonlocal under_way, is_in
+            message = await receive()
+            if not is_in and not message.get("more_body", False):
+                if is_full(scope):
+                    problem = overloaded()
+                    raise HTTPException(problem.status, headers=dict(problem.headers))
+                is_in = True
+                under_way += 1
+            return message
+
+        try:
+            if WHOLE_AT in scope.get("state", {}):  # it is whole already
+                if is_full(scope):
+                    await turn_away(overloaded(), scope, receive, send)
+                    return
+                is_in = True
+                under_way += 1
+            await app(scope, receive_in_turn, send)
+        finally:
+            if is_in:
+                under_way -= 1
+
+    return answer
