@@ -1,6 +1,7 @@
 """The graph as a source, and friends' weight in personal scores: worlds small enough to say the answer."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -69,7 +70,7 @@ def test_the_order_of_what_friends_met_is_that_of_the_formula(model: ServingMode
 
     assert sorted(found) == sorted(met)
     scores = [score(item_id) for item_id in found]
-    assert all(one >= other - 1e-6 for one, other in zip(scores, scores[1:], strict=False))
+    assert all(one >= other - 1e-6 for one, other in pairwise(scores))
 
 
 def test_posts_of_friends_and_followed_come_newest_first_and_in_turn_with_what_friends_met(
