@@ -212,13 +212,14 @@ class Placement(_Settings):
             raise ValueError("ads are of a vertical; name it, such as vertical = 'ads'")
         if self.sponsored is not None:
             raise ValueError("a placement of ads has no other ads among them; leave out sponsored")
-        given = (
-            ("sources", self.sources != (PersonalSource(),)),
-            ("half_life_hours", self.half_life_hours is not None),
-        )
-        further = {name for name, is_given in (*given, ("diversity", self.diversity is not None)) if is_given}
+        given = {
+            "sources": self.sources != (PersonalSource(),),
+            "half_life_hours": self.half_life_hours is not None,
+            "diversity": self.diversity is not None,
+        }
+        further = [name for name, is_given in given.items() if is_given]
         if further or any(rule.then != "hide" for rule in self.rules):
-            named = " and ".join(sorted(further)) or "rules that promote or boost"
+            named = " and ".join(further) or "rules that promote or boost"
             raise ValueError(f"ads are ranked by what they bring, and priced by it; leave out {named}")
         return self
 
