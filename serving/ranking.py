@@ -50,12 +50,13 @@ def rank(
     promoted: Candidates | None = None,
     others: Sequence[Candidates] = (),
 ) -> Ranked:
-    """All candidates, by falling value; of equal values as the sources come, and as these have them."""
+    """All candidates, by falling value; of equal values as the judge has them, then as the sources come."""
     promoted = nothing("promoted") if promoted is None else promoted
-    places = np.concatenate([one.places for one in (*proposed, *others, promoted)])
+    judged = _judged(asked, proposed)
+    places = np.concatenate([one.places for one in (*judged, *proposed, *others, promoted)])
     _, first = np.unique(places, return_index=True)
     places = places[np.sort(first)]
-    values = _judged(asked, proposed, places)
+    values = _values(asked, judged, places)
     factors = value_factors(asked.view, places)
     finite = np.isfinite(values)
     values[finite] = np.where(values < 0, values / factors, values * factors)[finite]
@@ -86,19 +87,22 @@ def judge_of(asked: Asked) -> str:
     return placement.sources[0].kind if len(placement.sources) == 1 else "personal"
 
 
-def _judged(asked: Asked, proposed: Sequence[Candidates], places: Int32Array) -> Float64Array:
+def _judged(asked: Asked, proposed: Sequence[Candidates]) -> list[Candidates]:
+    """What the judge proposed; nothing of the person's own source, which has a score of all that the model knows.
+
+    A judge that proposed nothing leaves it to that source.
+    """
+    judge, sources = judge_of(asked), zip(asked.view.placement.sources, proposed, strict=True)
+    return [one for source, one in sources if source.kind == judge != "personal" and len(one)]
+
+
+def _values(asked: Asked, judged: Sequence[Candidates], places: Int32Array) -> Float64Array:
     """The judge's score of each of the places, -inf where it has none, shape (n,)."""
     values = np.full(len(places), -np.inf)
-    judge = judge_of(asked)
-    sources = zip(asked.view.placement.sources, proposed, strict=True)
-    theirs = next((one for source, one in sources if source.kind == judge and len(one)), None)
-    if judge == "personal" or theirs is None:  # a judge that has nothing to say leaves it to the person's own source
+    if not judged:
         known = places < asked.view.assortment.known
         values[known] = scores(asked, places[known])
         return values
-    order = np.argsort(theirs.places)
-    at = np.searchsorted(theirs.places, places, sorter=order)
-    found = order[np.minimum(at, len(order) - 1)]
-    scored = theirs.places[found] == places
-    values[scored] = theirs.scores[found[scored]]
+    theirs = judged[0]
+    values[: len(theirs)] = theirs.scores  # they come first, each once
     return values
