@@ -1,12 +1,20 @@
 """The app: routes, problems and observation put together, as one ASGI callable."""
 
+from functools import partial
+
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 
 from feature_store.item_store import ItemStore
 from feature_store.stores import LocalStores
+from serving.access.allowance import Allowances
+from serving.access.gate import guarded
+from serving.access.origins import allowing
+from serving.access.shedding import shedding
+from serving.access.turning_away import turning_away
 from serving.ads.desk import AdDesk
+from serving.breaker import Breaker
 from serving.config import ServingConfig
 from serving.feedback import Feedback
 from serving.late_graph import LateGraph
@@ -22,6 +30,7 @@ from serving.routes.health import add_health
 from serving.routes.items import add_items
 from serving.routes.parts import Parts
 from serving.routes.recommend import add_recommend
+from serving.settings_files import SettingsFiles
 
 
 def create_api(parts: Parts) -> FastAPI:
@@ -50,13 +59,26 @@ def create_app(
     desk: AdDesk,
     catalogues: ItemStore | None = None,
     graph: LateGraph | None = None,
+    *,
+    files: SettingsFiles,
 ) -> ASGIApp:
     """All of it, from the request's id to the reply.
 
-    The caller opens and closes the stores, and runs the watch and the desk.
+    The caller opens and closes the stores, and runs the watch and the desk, and looks at the files.
     """
     people = People(stores, config.store_timeout_seconds)
+    for way, breaker in (("read", people.reading), ("write", people.writing)):
+        metrics.store_paused.labels(way).set_function(partial(_is_open, breaker))
     neighbourhood = Neighbourhood(graph, stores.events, config.store_timeout_seconds)
     feedback = Feedback(3600.0 * config.feedback_half_life_hours, config.feedback_items)
-    api = create_api(Parts(config, live, people, metrics, feedback, neighbourhood, desk, catalogues))
-    return observed(api, metrics, frozenset(config.placements), config.max_body_bytes, config.body_seconds)
+    api = create_api(Parts(config, live, people, metrics, feedback, neighbourhood, desk, catalogues, files=files))
+    turn_away = turning_away(api.router.routes, metrics.turned_away)
+    app = shedding(api, config.max_under_way, config.queue_seconds, turn_away)
+    if files.keys is not None:
+        app = guarded(app, files.keys, Allowances(), turn_away, open_metrics=config.open_metrics)
+    app = allowing(app, config.allowed_origins)
+    return observed(app, metrics, files.placements, config.max_body_bytes, config.body_seconds)
+
+
+def _is_open(breaker: Breaker) -> float:
+    return float(breaker.is_open)

@@ -10,8 +10,10 @@ from feature_store.encryption import KEY_VARIABLE
 from feature_store.item_store import MOST_AT_ONCE
 from feature_store.redis_settings import RedisSettings
 from serving.ads.settings import require_sponsors
+from serving.experiments import Experiment
 from serving.placements.settings import PLACEMENT_NAME, Placement, default_placements
 from serving.schemas import LONGEST_LIST
+from serving.trial import TrialSettings
 
 
 class ServingConfig(BaseModel):
@@ -83,6 +85,10 @@ class ServingConfig(BaseModel):
         default=(),
         description="whose web pages may ask, such as https://shop.example; none: browsers let no page (CORS)",
     )
+    trial: TrialSettings = Field(default=TrialSettings(), description="of the model in the shadow stage")
+    experiments: Mapping[str, Experiment] = Field(
+        default_factory=dict, max_length=50, description="name -> a division of those who ask a placement"
+    )
     watch_seconds: float = Field(
         default=1.0, gt=0, allow_inf_nan=False, description="between two looks at what is promoted"
     )
@@ -127,6 +133,17 @@ class ServingConfig(BaseModel):
     @classmethod
     def _place_of_registry(cls, registry: str | Path) -> str | Path:
         return registry if "://" in str(registry) else Path(registry)
+
+    @model_validator(mode="after")
+    def _experiments_are_about_placements(self) -> "ServingConfig":
+        for name, experiment in self.experiments.items():
+            if not PLACEMENT_NAME.fullmatch(name):
+                raise ValueError(f"experiment {name!r} is not named like {PLACEMENT_NAME.pattern}")
+            named = {experiment.placement, *(arm.placement for arm in experiment.arms.values() if arm.placement)}
+            # Those of a file are held to this when it is read: see `serving.settings_files`.
+            if self.placements_file is None and (unknown := sorted(named - self.placements.keys())):
+                raise ValueError(f"experiment {name!r} names placement {unknown[0]!r}, which is none of this server's")
+        return self
 
     @model_validator(mode="after")
     def _one_store(self) -> "ServingConfig":

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 from pydantic import JsonValue, ValidationError
 
-from feature_store.errors import StoreUnavailable
+from feature_store.errors import BadInput, StoreUnavailable
 from feature_store.events import Event
 from feature_store.history_limits import HistoryLimits
+from serving.access.tenants import person_of
 from serving.errors import Fault
 from serving.feedback import Feedback
 from serving.metrics import Metrics
@@ -32,10 +33,13 @@ class Judged(NamedTuple):
     joined: Mapping[int, str]
 
 
-def judge(batch: Sequence[JsonValue], now: float, limits: HistoryLimits = _LIMITS) -> Judged:
+def judge(
+    batch: Sequence[JsonValue], now: float, limits: HistoryLimits = _LIMITS, *, tenant: str | None = None
+) -> Judged:
     """Tell good events from bad ones; an event without a time is given `now`, seconds since 1970.
 
     limits: those of the store, so that an event which it would refuse is told apart from the others.
+    tenant: whose people these are.
     """
     accepted, refused, joined = {}, {}, {}
     for index, sent in enumerate(batch):
@@ -49,9 +53,12 @@ def judge(batch: Sequence[JsonValue], now: float, limits: HistoryLimits = _LIMIT
             detail = f"at most {limits.future_seconds:g} s ahead of the server's clock, which has {now:.0f}"
             refused[index] = (Fault(f"#/events/{index}/timestamp", detail),)
             continue
-        accepted[index] = Event(
-            body.event_id, body.user_id, body.item_id, body.event, timestamp, body.value, body.vertical
-        )
+        try:
+            person = person_of(tenant, body.user_id)
+        except BadInput as error:
+            refused[index] = (Fault(f"#/events/{index}/user_id", str(error)),)
+            continue
+        accepted[index] = Event(body.event_id, person, body.item_id, body.event, timestamp, body.value, body.vertical)
         if body.recommendation_id is not None:
             joined[index] = body.recommendation_id
     return Judged(accepted, refused, joined)

@@ -25,6 +25,7 @@ from feature_store.social_graph_redis import open_redis_graph
 from feature_store.social_graph_sqlite import open_sqlite_graph
 from feature_store.sqlite import open_sqlite
 from feature_store.stores import LocalStores
+from serving.access.certificate import require_certificate
 from serving.ads.books import Books, open_books
 from serving.ads.desk import AdDesk
 from serving.ads.places import LivePlaces
@@ -37,7 +38,9 @@ from serving.late_graph import LateGraph, Opening, opened_late
 from serving.live import LiveModel
 from serving.logs import log_to_stderr
 from serving.metrics import create_metrics
+from serving.settings_files import read_files, verticals_of
 from serving.sweep import keep_folded_in
+from serving.watched_file import watch
 
 _LOG = logging.getLogger("serving.server")
 _WAITING_CONNECTIONS = 2048  # that the kernel keeps for us until we accept them
@@ -62,6 +65,8 @@ async def serve(config: ServingConfig, listening: Callable[[str], None] | None =
     metrics = create_metrics()
     trusted = TrustedKeys(PublicKey.load(path) for path in config.trusted_keys)
     registry = Registry(config.registry, trusted, config.copies)
+    files = read_files(config, metrics)
+    require_certificate(config.certificate, config.certificate_key)
     with _bound(config) as bound:
         async with (
             _stores(config) as stores,
@@ -69,17 +74,24 @@ async def serve(config: ServingConfig, listening: Callable[[str], None] | None =
             _catalogues(config) as catalogues,
             asyncio.TaskGroup() as tasks,
         ):
-            verticals = {placement.vertical for placement in config.placements.values() if placement.vertical}
-            live = LiveModel(registry, metrics, config.watch_seconds, Stock(catalogues, verticals))
-            places = LivePlaces(lambda: config.placements, lambda: live.stock.shown)
+            live = LiveModel(registry, metrics, config.watch_seconds, Stock(catalogues, files.verticals()))
+            if files.placements_file is not None:
+                files.placements_file.before_use(lambda new: live.stock_up(verticals_of(new)))
+            places = LivePlaces(files.placements, lambda: live.stock.shown)
             desk = AdDesk(places, catalogues, config.store_timeout_seconds, config.ads_seconds)
             beside = [
                 tasks.create_task(live.watch()),
                 tasks.create_task(follow(live.stock.followers, config.catalogue_seconds)),
                 tasks.create_task(keep_folded_in(live, stores, config.watch_seconds)),
+                tasks.create_task(watch(files.watched, config.watch_seconds)),
                 tasks.create_task(desk.run(lambda: _books(config))),
             ]
-            await _listen(create_app(config, live, stores, metrics, desk, catalogues, graph), bound, config, listening)
+            await _listen(
+                create_app(config, live, stores, metrics, desk, catalogues, graph, files=files),
+                bound,
+                config,
+                listening,
+            )
             for task in beside:
                 task.cancel()
 
@@ -164,11 +176,14 @@ async def _listen(
         server_header=False,
         http=protocol(limits_of(config), stopping),
         backlog=ACCEPTED_AT_ONCE,
+        ssl_certfile=config.certificate,
+        ssl_keyfile=config.certificate_key,
         timeout_keep_alive=config.keep_alive_seconds,
         timeout_graceful_shutdown=config.drain_seconds,
     )
     host, port = bound.getsockname()[:2]
-    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "http" if config.certificate is None else "https"
+    address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     server = _Server(settings, address, stopping, listening)
     serving = asyncio.create_task(server.serve([bound]))
     try:

@@ -3,8 +3,10 @@
 import time
 
 from fastapi import Depends, FastAPI
+from starlette.requests import Request
 from starlette.responses import Response
 
+from serving.access.gate import caller_of
 from serving.ads.settling import settle
 from serving.errors import Fault, RequestRefused
 from serving.ingest import ingest, judge
@@ -23,12 +25,12 @@ def add_events(app: FastAPI, parts: Parts) -> None:
         responses={207: {"model": EventsReply}},
         summary="What people did",
     )
-    async def take_events(body: EventsBody) -> Response:
+    async def take_events(body: EventsBody, request: Request) -> Response:
         most = parts.config.max_events
         if len(body.events) > most:
             raise RequestRefused([Fault("#/events", f"a batch has at most {most} events")])
         now = time.time()
-        judged = judge(body.events, now)
+        judged = judge(body.events, now, tenant=caller_of(request).tenant)
         new = await ingest(judged, parts.people, parts.live.model, parts.metrics, parts.feedback, now)
         await settle(judged, parts.desk, parts.metrics)
         outcomes = [

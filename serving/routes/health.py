@@ -23,7 +23,7 @@ def add_health(app: FastAPI, parts: Parts) -> None:
 
     @app.get("/readyz", summary="Whether recommendations are answered; a store that is down does not keep them back")
     async def readyz() -> Response:
-        checks = {"model": _model_check(parts.live), "store": await _store_check(parts.people)}
+        checks = {"model": _model_check(parts.live), "store": await _store_check(parts.people), **parts.files.checks()}
         if parts.live.model is None:
             return respond(unready(checks))
         return JSONResponse({"status": "ok", "checks": checks})

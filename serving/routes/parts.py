@@ -1,6 +1,6 @@
 """What the routes work with, and what several of them do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
@@ -15,6 +15,7 @@ from serving.live import LiveModel
 from serving.metrics import Metrics
 from serving.neighbours import Neighbourhood
 from serving.people import People
+from serving.settings_files import SettingsFiles
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +30,7 @@ class Parts:
     neighbourhood: Neighbourhood
     desk: AdDesk
     catalogues: ItemStore | None = None
+    files: SettingsFiles = field(kw_only=True)
 
 
 async def takes_json(request: Request) -> None:

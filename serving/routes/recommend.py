@@ -6,15 +6,18 @@ import time
 
 import numpy as np
 from fastapi import Depends, FastAPI
+from starlette.requests import Request
 from starlette.responses import Response
 
-from feature_store.errors import StoreUnavailable
+from feature_store.errors import BadInput, StoreUnavailable
 from feature_store.query_tower import Context, ContextFeature
+from serving.access.gate import caller_of
+from serving.access.tenants import person_of, placement_of
 from serving.ads.replying import with_ads
 from serving.ads.terms import Terms
 from serving.assortment.assortment import Assortment
 from serving.config import ServingConfig
-from serving.errors import Fault, RequestRefused, UnknownPlacement
+from serving.errors import Fault, RequestRefused
 from serving.placements.conditions import unknown_fields
 from serving.placements.settings import Placement
 from serving.recommend import RankedList
@@ -34,14 +37,14 @@ def add_recommend(app: FastAPI, parts: Parts) -> None:
         responses={200: {"model": RecommendReply}},
         summary="One ranked list for one person",
     )
-    async def recommend_items(placement: str, body: RecommendBody) -> Response:
+    async def recommend_items(placement: str, body: RecommendBody, request: Request) -> Response:
         started = time.perf_counter()
-        if placement not in parts.config.placements:
-            raise UnknownPlacement(f"placement {placement!r} is none of {', '.join(parts.config.placements)}")
-        asked = _request_of(body, parts.config)
-        person = await _person(asked, parts.config.placements[placement], parts)
+        tenant = caller_of(request).tenant
+        settings = placement_of(parts.files.placements(), placement, tenant)
+        asked = _request_of(body, parts.config, tenant)
+        person = await _person(asked, settings, parts)
         recommendation_id = secrets.token_hex(16)
-        view = _view(parts, placement, asked, recommendation_id)
+        view = _view(parts, settings, asked, recommendation_id)
         sponsor = _sponsor(parts, view)
         ranked = await with_ads(asked, person, view, sponsor, parts.desk, recommendation_id)
         for reason in ranked.degraded:
@@ -51,9 +54,8 @@ def add_recommend(app: FastAPI, parts: Parts) -> None:
         return json_reply(_reply(ranked, recommendation_id, started))
 
 
-def _view(parts: Parts, placement: str, asked: RecommendationRequest, recommendation_id: str) -> View:
+def _view(parts: Parts, settings: Placement, asked: RecommendationRequest, recommendation_id: str) -> View:
     """What answers, taken once all that is waited for is there; raises `RequestRefused`."""
-    settings = parts.config.placements[placement]
     model = parts.live.current()
     shown = parts.live.stock.shown.get(settings.vertical) or Assortment(None, (), has_catalogue=False)
     if unknown := unknown_fields(asked.filters, shown) if shown.has_catalogue else list(asked.filters):
@@ -67,7 +69,7 @@ def _view(parts: Parts, placement: str, asked: RecommendationRequest, recommenda
 def _sponsor(parts: Parts, view: View) -> View | None:
     """What the ads among the items come from, at the same moment; None where there are none."""
     sponsored = view.placement.sponsored
-    settings = None if sponsored is None else parts.config.placements.get(sponsored.placement)
+    settings = None if sponsored is None else parts.files.placements().get(sponsored.placement)
     if settings is None:
         return None
     shown = parts.live.stock.shown.get(settings.vertical) or Assortment(None, (), has_catalogue=False)
@@ -91,8 +93,14 @@ async def _stored(user_id: str, parts: Parts) -> Person | None:
         return None
 
 
-def _request_of(body: RecommendBody, config: ServingConfig) -> RecommendationRequest:
+def _request_of(body: RecommendBody, config: ServingConfig, tenant: str | None) -> RecommendationRequest:
     faults = []
+    user_id = None
+    if body.user_id is not None:
+        try:
+            user_id = person_of(tenant, body.user_id)
+        except BadInput as error:
+            faults.append(Fault("#/user_id", str(error)))
     if body.k > config.max_k:
         faults.append(Fault("#/k", f"k is at most {config.max_k}"))
     for name, sent in (("session_events", body.session_events), ("exclude_item_ids", body.exclude_item_ids)):
@@ -110,7 +118,7 @@ def _request_of(body: RecommendBody, config: ServingConfig) -> RecommendationReq
     met, hidden = session_items((event.item_id, event.event) for event in body.session_events or ())
     return RecommendationRequest(
         k=body.k,
-        user_id=body.user_id,
+        user_id=user_id,
         session_item_ids=None if body.session_events is None else met,
         query_vector=vector,
         checkpoint_id=body.checkpoint_id,
