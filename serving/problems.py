@@ -16,12 +16,14 @@ from starlette.responses import Response
 from feature_store.errors import StoreUnavailable
 from serving.errors import (
     Fault,
+    ModelNotLoaded,
     NoBundle,
     NoCatalogue,
     NoModel,
     OtherCheckpoint,
     RequestRefused,
     UnknownCatalogueItem,
+    UnknownErasure,
     UnknownPlacement,
 )
 from serving.schemas import ProblemBody, ProblemFault
@@ -184,6 +186,8 @@ def stopping() -> Response:
 
 _OF_ERRORS: Mapping[type[Exception], Problem] = {
     UnknownPlacement: Problem("unknown-placement", 404, "This server has no placement of that name."),
+    UnknownErasure: Problem("unknown-erasure", 404, "This server has given no such receipt, or long ago."),
+    ModelNotLoaded: Problem("model-not-loaded", 409, "The checkpoint is neither in production nor on trial here."),
     NoBundle: Problem("no-bundle", 404, "This server has no item bundle of that checkpoint."),
     NoCatalogue: Problem("no-catalogue", 404, "This server has no catalogues: none is configured."),
     UnknownCatalogueItem: Problem("unknown-item", 404, "The vertical has no item of that id."),

@@ -84,6 +84,13 @@ class RecommendBody(_Received):
         default_factory=dict, description="what ads may be meant for, such as region; not stored"
     )
 
+    model_id: Annotated[str, Field(min_length=1, max_length=80)] | None = Field(
+        default=None, description="the checkpoint that must answer: that in production, or that in the shadow stage"
+    )
+    experiments: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=64)]] = Field(
+        default_factory=dict, max_length=50, description="experiment -> the arm that the client has chosen itself"
+    )
+
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "anna", "k": 5}]})
 
 
@@ -123,6 +130,7 @@ class RecommendReply(BaseModel):
 
     recommendation_id: str
     model_id: str
+    experiments: dict[str, str] = Field(default_factory=dict, description="experiment -> the arm that answered")
     privacy_tier: Literal["edge-cell", "ephemeral", "anonymous"]
     items: list[RecommendedItem]
     meta: RecommendMeta
@@ -184,6 +192,12 @@ class EventsReply(BaseModel):
     """What became of each event, in the order of the request."""
 
     events: list[EventOutcome]
+
+
+class PersonBody(_Received):
+    """Of whom something is asked."""
+
+    user_id: Id
 
 
 class ImportBody(_Received):
