@@ -29,6 +29,24 @@ def serve(
     redis_settings: RedisSettingsOption = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
+    placements: Annotated[
+        Path | None, typer.Option(help="File of placements, .toml or .json; read again when it changes.")
+    ] = None,
+    api_keys: Annotated[
+        Path | None,
+        typer.Option("--api-keys", help="File of API keys, .toml or .json: without one of them nothing is answered."),
+    ] = None,
+    open_to_all: Annotated[
+        bool, typer.Option("--open", help="Answer whoever reaches a --host that is not this machine, without keys.")
+    ] = False,
+    certificate: Annotated[Path | None, typer.Option(help="PEM file of the server's certificate: HTTPS.")] = None,
+    certificate_key: Annotated[
+        Path | None, typer.Option("--certificate-key", help="PEM file of the certificate's private key.")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option("--allow-origin", help="Whose web pages may ask, such as https://shop.example (CORS)."),
+    ] = None,
     trust: TrustOption = None,
 ) -> None:
     """Serve the checkpoint in production, and each one that is promoted later.
@@ -37,12 +55,14 @@ def serve(
     """
     from feature_store.errors import BadInput
     from hearth.cells import redis_settings as settings_of
-    from serving.config import ServingConfig
+    from serving.config import ServingConfig, is_loopback
     from serving.server import run
 
     for option, given in (("--store-key", store_key), ("--redis-settings", redis_settings)):
         if given is not None and store is None:
             raise BadInput(f"{option} is for the place of --store; name that too")
+    if api_keys is None and not open_to_all and not is_loopback(host):
+        raise BadInput(f"whoever reaches {host} could ask for anybody: name --api-keys, or say --open if that is meant")
     place = _registry(registry)
     redis = None if store is None else settings_of(store, redis_settings)
     if not trust:
@@ -56,12 +76,20 @@ def serve(
         store_keys=None if store is None else store_keys(store_key),
         host=host,
         port=port,
+        placements_file=placements,
+        api_keys=api_keys,
+        open_to_all=open_to_all,
+        certificate=certificate,
+        certificate_key=certificate_key,
+        allowed_origins=tuple(allow_origin or ()),
     )
     if isinstance(place, Path) and not place.is_dir():
         ERR.print(f"there is no registry {place} yet; recommendations wait for one, and for a promoted checkpoint")
     try:
         run(config, _say)
     except OSError as error:
+        if error.filename is not None:  # a file of the configuration, and no address
+            raise
         raise BadInput(f"cannot listen on {host}, port {port}: {error.strerror}; --port 0 takes a free port") from error
 
 
