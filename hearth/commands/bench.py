@@ -10,6 +10,7 @@ from hearth.commands.bench_new_users import new_users
 from hearth.commands.bench_quality import quality
 from hearth.commands.bench_scale import scale
 from hearth.commands.bench_simulation import simulation
+from hearth.commands.bench_social import social
 from hearth.commands.bench_store import store
 from hearth.commands.bench_tables import tables
 from hearth.commands.bench_verticals import verticals
@@ -27,6 +28,7 @@ app.command("fold-in")(fold_in)
 app.command("new-users")(new_users)
 app.command("scale")(scale)
 app.command("simulation")(simulation)
+app.command("social")(social)
 app.command("store")(store)
 app.command("verticals")(verticals)
 app.command("leave-one-out")(leave_one_out)

@@ -71,6 +71,7 @@ def test_these_are_the_commands() -> None:
         "bench scale",
         "bench simulation",
         "bench fold-in",
+        "bench social",
         "bench store",
     }
 

@@ -127,9 +127,9 @@ def test_a_block_a_mute_and_a_hidden_post_are_gone_from_the_next_reply_of_both_s
             reply = feed(server)
             assert reply["meta"]["degraded"] == []
             assert len(reply["items"]) == 10
-            assert {"bobs-new", "bobs-circle"} <= set(items_of(reply))
+            assert "bobs-new" in items_of(reply)
             everything = items_of(feed(server, k=99)) + items_of(server.ask(placement="all", user_id="ann", k=99))
-            assert "anns-diary" in everything
+            assert {"anns-diary", "bobs-circle"} <= set(everything)
             assert not {"zoes-circle", "bobs-diary"} & set(everything)
             assert [item["source"] for item in reply["items"]].count("graph") >= 4
 
@@ -185,7 +185,7 @@ def test_a_server_with_files_honours_ties_that_the_command_line_imports_while_it
     with started(config, tmp_path) as server:
         server.serves(publisher.publish(content_of("social")))
         has_all_posts(server)
-        assert "bobs-circle" not in items_of(feed(server))
+        assert "bobs-circle" not in items_of(server.ask(placement="all", user_id="ann", k=99))
         for kind, other in (("friend", "bob"), ("mute", "cy")):
             ties = tmp_path / f"{kind}.csv"
             ties.write_text(f"user_id,friend_id\nann,{other}\n")
@@ -196,8 +196,9 @@ def test_a_server_with_files_honours_ties_that_the_command_line_imports_while_it
                 check=True,
                 stdout=subprocess.DEVNULL,
             )
-        assert "bobs-circle" in items_of(feed(server))
-        assert authors_of(server.ask(placement="all", user_id="ann", k=99)) == {*AUTHORS} - {"cy"}
+        reply = server.ask(placement="all", user_id="ann", k=99)
+        assert "bobs-circle" in items_of(reply)
+        assert authors_of(reply) == {*AUTHORS} - {"cy"}
 
 
 def test_a_placement_that_asks_the_graph_is_refused_where_there_is_none(publisher: Publisher, tmp_path: Path) -> None:
