@@ -51,3 +51,30 @@ class Experiment(BaseModel):
         if asked_for is not None:
             return asked_for if asked_for in self.arms else None
         return part_of(self.salt or name, unit, {arm: settings.share for arm, settings in self.arms.items()})
+
+
+def arms_of(
+    experiments: Mapping[str, Experiment], placement: str, unit: str, asked_for: Mapping[str, str]
+) -> dict[str, str]:
+    """The arms of all experiments on a placement that a unit is in: experiment -> arm."""
+    found = (
+        (name, experiment.arm(name, unit, asked_for.get(name)))
+        for name, experiment in experiments.items()
+        if experiment.placement == placement
+    )
+    return {name: arm for name, arm in found if arm is not None}
+
+
+def answered_by(experiments: Mapping[str, Experiment], arms: Mapping[str, str]) -> str | None:
+    """The placement that the first of these arms with one of its own names; None for none."""
+    named = (experiments[name].arms[arm].placement for name, arm in arms.items())
+    return next((placement for placement in named if placement is not None), None)
+
+
+def arm_label(arms: Mapping[str, str]) -> str:
+    """The arms in one text, for metrics.
+
+    >>> arm_label({"fresher": "control", "colours": "blue"})
+    'fresher/control,colours/blue'
+    """
+    return ",".join(f"{name}/{arm}" for name, arm in arms.items())

@@ -5,7 +5,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 
@@ -38,8 +38,10 @@ from serving.late_graph import LateGraph, Opening, opened_late
 from serving.live import LiveModel
 from serving.logs import log_to_stderr
 from serving.metrics import create_metrics
+from serving.placements.settings import Placement
 from serving.settings_files import read_files, verticals_of
 from serving.sweep import keep_folded_in
+from serving.trials import Trials
 from serving.watched_file import watch
 
 _LOG = logging.getLogger("serving.server")
@@ -76,24 +78,36 @@ async def serve(config: ServingConfig, listening: Callable[[str], None] | None =
         ):
             live = LiveModel(registry, metrics, config.watch_seconds, Stock(catalogues, files.verticals()))
             if files.placements_file is not None:
-                files.placements_file.before_use(lambda new: live.stock_up(verticals_of(new)))
+                files.placements_file.before_use(lambda new: _stock_up((live, shadow), new))
+            shadow = LiveModel(registry, metrics, config.watch_seconds, Stock(catalogues, files.verticals()), "shadow")
+            trials = Trials(shadow, config.trial, registry, metrics)
             places = LivePlaces(files.placements, lambda: live.stock.shown)
             desk = AdDesk(places, catalogues, config.store_timeout_seconds, config.ads_seconds)
             beside = [
                 tasks.create_task(live.watch()),
-                tasks.create_task(follow(live.stock.followers, config.catalogue_seconds)),
+                tasks.create_task(shadow.watch()),
+                tasks.create_task(trials.watch(config.watch_seconds)),
+                tasks.create_task(
+                    follow(lambda: (*live.stock.followers(), *shadow.stock.followers()), config.catalogue_seconds)
+                ),
                 tasks.create_task(keep_folded_in(live, stores, config.watch_seconds)),
                 tasks.create_task(watch(files.watched, config.watch_seconds)),
                 tasks.create_task(desk.run(lambda: _books(config))),
             ]
             await _listen(
-                create_app(config, live, stores, metrics, desk, catalogues, graph, files=files),
+                create_app(config, live, stores, metrics, desk, catalogues, graph, files=files, trials=trials),
                 bound,
                 config,
                 listening,
             )
             for task in beside:
                 task.cancel()
+
+
+async def _stock_up(models: Iterable[LiveModel], placements: Mapping[str, Placement]) -> None:
+    """Have the catalogues of new placements at hand before they are used."""
+    for model in models:
+        await model.stock_up(verticals_of(placements))
 
 
 @asynccontextmanager

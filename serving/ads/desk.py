@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Literal, NoReturn, TypeAlias, TypeVar
 
+from feature_store.ad_counters import AdCounters
 from feature_store.errors import StoreError, StoreUnavailable
 from feature_store.item_store import ItemStore
 from serving.ads.admission import admitted
@@ -122,6 +123,11 @@ class AdDesk:
         impression = impression_id(recommendation_id, ad)
         spend = await self._in_time(books.counters.try_spend(offer.campaign, impression, offer.price, budget))
         return "paid" if spend.counted else "over-budget"
+
+    @property
+    def counters(self) -> AdCounters | None:
+        """What it counts of people with; None while its books are not open."""
+        return None if self._books is None else self._books.counters
 
     def _opened(self) -> Books:
         if self._books is None:

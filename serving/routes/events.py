@@ -11,6 +11,7 @@ from serving.ads.settling import settle
 from serving.errors import Fault, RequestRefused
 from serving.ingest import ingest, judge
 from serving.problems import refused
+from serving.routes.attributing import attribute
 from serving.routes.parts import Parts, json_reply, takes_json
 from serving.schemas import EventOutcome, EventsBody, EventsReply
 
@@ -33,6 +34,7 @@ def add_events(app: FastAPI, parts: Parts) -> None:
         judged = judge(body.events, now, tenant=caller_of(request).tenant)
         new = await ingest(judged, parts.people, parts.live.model, parts.metrics, parts.feedback, now)
         await settle(judged, parts.desk, parts.metrics)
+        attribute(parts, judged, new)
         outcomes = [
             EventOutcome(index=index, status=201 if new[index] else 200)
             if index in new

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from collections.abc import Mapping
 
 import numpy as np
 from fastapi import Depends, FastAPI
@@ -13,19 +14,17 @@ from feature_store.errors import BadInput, StoreUnavailable
 from feature_store.query_tower import Context, ContextFeature
 from serving.access.gate import caller_of
 from serving.access.tenants import person_of, placement_of
-from serving.ads.replying import with_ads
 from serving.ads.terms import Terms
-from serving.assortment.assortment import Assortment
 from serving.config import ServingConfig
 from serving.errors import Fault, RequestRefused
-from serving.placements.conditions import unknown_fields
+from serving.experiments import answered_by, arms_of
 from serving.placements.settings import Placement
 from serving.recommend import RankedList
 from serving.request import Person, RecommendationRequest
+from serving.routes.answering import Question, answered, comparison, count, source_of
 from serving.routes.parts import Parts, json_reply, takes_json
 from serving.schemas import AdTerms, ContextBody, RecommendBody, RecommendedItem, RecommendMeta, RecommendReply
 from serving.session import session_items
-from serving.view import View
 
 
 def add_recommend(app: FastAPI, parts: Parts) -> None:
@@ -42,38 +41,24 @@ def add_recommend(app: FastAPI, parts: Parts) -> None:
         tenant = caller_of(request).tenant
         settings = placement_of(parts.files.placements(), placement, tenant)
         asked = _request_of(body, parts.config, tenant)
-        person = await _person(asked, settings, parts)
         recommendation_id = secrets.token_hex(16)
-        view = _view(parts, settings, asked, recommendation_id)
-        sponsor = _sponsor(parts, view)
-        ranked = await with_ads(asked, person, view, sponsor, parts.desk, recommendation_id)
-        for reason in ranked.degraded:
-            parts.metrics.degraded.labels(reason).inc()
-        for item in ranked.items:
-            parts.metrics.candidates.labels(item.source).inc()
-        return json_reply(_reply(ranked, recommendation_id, started))
+        unit = asked.user_id or recommendation_id
+        arms = arms_of(parts.config.experiments, placement, unit, body.experiments)
+        settings = _settings_of(parts, arms, tenant) or settings
+        source = source_of(parts, body.model_id, unit)
+        person = await _person(asked, settings, parts)
+        question = Question(placement, settings, asked, person, recommendation_id, arms)
+        ranked, view = await answered(parts, question, source)
+        count(parts, question, ranked, view)
+        reply = _reply(ranked, recommendation_id, arms, started)
+        return json_reply(reply, background=comparison(parts, question, ranked, view))
 
 
-def _view(parts: Parts, settings: Placement, asked: RecommendationRequest, recommendation_id: str) -> View:
-    """What answers, taken once all that is waited for is there; raises `RequestRefused`."""
-    model = parts.live.current()
-    shown = parts.live.stock.shown.get(settings.vertical) or Assortment(None, (), has_catalogue=False)
-    if unknown := unknown_fields(asked.filters, shown) if shown.has_catalogue else list(asked.filters):
-        known = ", ".join(sorted(shown.fields)) or "none"
-        raise RequestRefused(
-            [Fault(f"#/filters/{field}", f"fields that items of this placement have: {known}") for field in unknown]
-        )
-    return View(settings, model, shown, time.time(), int(recommendation_id, 16), parts.feedback)
-
-
-def _sponsor(parts: Parts, view: View) -> View | None:
-    """What the ads among the items come from, at the same moment; None where there are none."""
-    sponsored = view.placement.sponsored
-    settings = None if sponsored is None else parts.files.placements().get(sponsored.placement)
-    if settings is None:
-        return None
-    shown = parts.live.stock.shown.get(settings.vertical) or Assortment(None, (), has_catalogue=False)
-    return View(settings, view.model, shown, view.now, view.seed, view.feedback)
+def _settings_of(parts: Parts, arms: Mapping[str, str], tenant: str | None) -> Placement | None:
+    """The placement that an arm is answered by; None where it is the one that was asked, or there is none of it."""
+    name = answered_by(parts.config.experiments, arms)
+    settings = None if name is None else parts.files.placements().get(name)
+    return settings if settings is not None and settings.tenant == tenant else None
 
 
 async def _person(asked: RecommendationRequest, placement: Placement, parts: Parts) -> Person | None:
@@ -153,10 +138,11 @@ def _terms(terms: Terms) -> AdTerms:
     )
 
 
-def _reply(ranked: RankedList, recommendation_id: str, started: float) -> RecommendReply:
+def _reply(ranked: RankedList, recommendation_id: str, arms: Mapping[str, str], started: float) -> RecommendReply:
     return RecommendReply(
         recommendation_id=recommendation_id,
         model_id=ranked.model_id,
+        experiments=dict(arms),
         privacy_tier=ranked.privacy_tier,
         items=[
             RecommendedItem(
