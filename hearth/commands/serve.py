@@ -27,6 +27,13 @@ def serve(
         ),
     ] = None,
     redis_settings: RedisSettingsOption = None,
+    social_graph: Annotated[
+        Path | None,
+        typer.Option(
+            "--social-graph",
+            help="SQLite file of who follows, blocks and mutes whom; a Redis of --store has it itself.",
+        ),
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
     placements: Annotated[
@@ -58,13 +65,19 @@ def serve(
     from serving.config import ServingConfig, is_loopback
     from serving.server import run
 
-    for option, given in (("--store-key", store_key), ("--redis-settings", redis_settings)):
+    for option, given in (
+        ("--store-key", store_key),
+        ("--redis-settings", redis_settings),
+        ("--social-graph", social_graph),
+    ):
         if given is not None and store is None:
             raise BadInput(f"{option} is for the place of --store; name that too")
     if api_keys is None and not open_to_all and not is_loopback(host):
         raise BadInput(f"whoever reaches {host} could ask for anybody: name --api-keys, or say --open if that is meant")
     place = _registry(registry)
     redis = None if store is None else settings_of(store, redis_settings)
+    if redis is not None and social_graph is not None:
+        raise BadInput("--social-graph is a file beside a SQLite store; a Redis holds the social graph itself")
     if not trust:
         own_key()  # makes its public half, where there is none yet
     config = ServingConfig(
@@ -74,6 +87,7 @@ def serve(
         store=None if store is None or redis else Path(store),
         redis=redis,
         store_keys=None if store is None else store_keys(store_key),
+        social_graph=social_graph,
         host=host,
         port=port,
         placements_file=placements,
