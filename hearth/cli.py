@@ -12,7 +12,21 @@ import typer
 from pydantic import ValidationError
 
 from feature_store.errors import HearthError
-from hearth.commands import bench, data, demo, evaluate, items, keys, models, people, placements, serve, train, tune
+from hearth.commands import (
+    ads,
+    bench,
+    data,
+    demo,
+    evaluate,
+    items,
+    keys,
+    models,
+    people,
+    placements,
+    serve,
+    train,
+    tune,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,6 +51,7 @@ app.add_typer(items.app, name="items")
 app.add_typer(people.app, name="people")
 app.add_typer(keys.app, name="keys")
 app.add_typer(placements.app, name="placements")
+app.add_typer(ads.app, name="ads")
 app.command("serve")(serve.serve)
 app.add_typer(bench.app, name="bench")
 

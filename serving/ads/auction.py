@@ -59,12 +59,13 @@ def click_rates_of(asked: Asked, settings: AdsSettings, market: Market, rows: In
     A calibration of the model's scores says nothing of an ad that the model does not know, nor for a person of whom
     nothing is known: these have the ad's own rate.
     """
-    rates = smoothed(market.clicks[rows], market.shows[rows], settings)
-    calibration = market.calibration
+    calibration, clicks, shows = market.calibration, market.clicks[rows], market.shows[rows]
+    if calibration is not None and calibration.of == "rate":
+        own = smoothed(clicks, shows, calibration.prior_clicks, calibration.prior_shows)
+        return calibration.click_rates(own)
+    rates = smoothed(clicks, shows, settings.prior_clicks, settings.prior_shows)
     if calibration is None:
         return rates
-    if calibration.of == "rate":
-        return calibration.click_rates(rates)
     places = market.ads.places[rows]
     known = places < asked.view.assortment.known
     if asked.query is not None and known.any():
@@ -72,9 +73,9 @@ def click_rates_of(asked: Asked, settings: AdsSettings, market: Market, rows: In
     return rates
 
 
-def smoothed(clicks: Float64Array, shows: Float64Array, settings: AdsSettings) -> Float64Array:
+def smoothed(clicks: Float64Array, shows: Float64Array, prior_clicks: float, prior_shows: float) -> Float64Array:
     """The mean of Beta(prior_clicks + clicks, prior_shows - prior_clicks + shows - clicks), shape (n,)."""
-    rates = (settings.prior_clicks + clicks) / (settings.prior_shows + np.maximum(shows, clicks))
+    rates = (prior_clicks + clicks) / (prior_shows + np.maximum(shows, clicks))
     return np.clip(rates, LEAST, MOST)
 
 

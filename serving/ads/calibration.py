@@ -44,6 +44,7 @@ class Calibration(BaseModel):
     slope, intercept: of "platt"; the slope is not below 0.
     positions: position -> e_p; of one that is not there, 1.
     impressions, clicks: how many it was fitted on.
+    prior_clicks, prior_shows: of "rate", what was taken for granted of each ad; serving takes the same for granted.
     until: the time of the last of them, in seconds since 1970; None where nobody said.
     """
 
@@ -59,6 +60,8 @@ class Calibration(BaseModel):
     positions: Mapping[int, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     impressions: Annotated[int, Field(ge=0)] = 0
     clicks: Annotated[int, Field(ge=0)] = 0
+    prior_clicks: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    prior_shows: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 100.0
     until: _Finite | None = None
 
     @model_validator(mode="after")
