@@ -178,7 +178,7 @@ class Placement(_Settings):
         default=None, min_length=1, max_length=32, description="whose it is; absent: of whoever asks without a tenant"
     )
     sources: tuple[SourceSettings, ...] = Field(default=(PersonalSource(),), min_length=1, max_length=10)
-    rank_by: Literal["personal", "popular", "fresh", "similar", "graph", "pinned"] | None = Field(
+    rank_by: Literal["personal", "popular", "fresh", "similar", "graph", "new_authors", "pinned"] | None = Field(
         default=None, description="the source whose scores rank; absent: personal, or the only one that there is"
     )
     in_stock: bool = Field(default=True, description="leave out what cannot be sold")
@@ -200,7 +200,7 @@ class Placement(_Settings):
         kinds = [source.kind for source in sources]
         if len(set(kinds)) < len(kinds):
             raise ValueError("each kind of source stands there once")
-        if sum(source.share for source in sources) > 1:
+        if sum(source.share for source in sources) > 1 + 1e-9:  # 0.7 and 0.2 and 0.1 are floats
             raise ValueError("the shares of the sources come to more than the whole list")
         return sources
 
