@@ -8,6 +8,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.types import ASGIApp
 
 from feature_store.item_store import ItemStore
+from feature_store.registry import Registry
 from feature_store.stores import LocalStores, PlaceOfPeople
 from serving.access.allowance import Allowances
 from serving.access.gate import guarded
@@ -32,6 +33,7 @@ from serving.routes.bundles import add_bundles
 from serving.routes.events import add_events
 from serving.routes.health import add_health
 from serving.routes.items import add_items
+from serving.routes.models import add_models
 from serving.routes.parts import Parts
 from serving.routes.privacy import add_privacy
 from serving.routes.recommend import add_recommend
@@ -54,6 +56,7 @@ def create_api(parts: Parts) -> FastAPI:
     add_items(api, parts)
     add_bundles(api, parts)
     add_privacy(api, parts)
+    add_models(api, parts)
     add_health(api, parts)
     return api
 
@@ -69,6 +72,7 @@ def create_app(
     *,
     files: SettingsFiles,
     trials: Trials,
+    registry: Registry,
 ) -> ASGIApp:
     """All of it, from the request's id to the reply.
 
@@ -93,6 +97,7 @@ def create_app(
         attribution=Attribution(),
         online=Online(metrics),
         erasures=Erasures(stores, partial(_further, graph, desk)),
+        registry=registry,
     )
     api = create_api(parts)
     turn_away = turning_away(api.router.routes, metrics.turned_away)

@@ -120,6 +120,7 @@ class ServingConfig(BaseModel):
         default=1000, ge=1, le=LONGEST_LIST, description="most session events, and most exclusions, in one request"
     )
     max_events: int = Field(default=1000, ge=1, le=LONGEST_LIST, description="most events in one batch")
+    max_batch: int = Field(default=100, ge=1, le=1000, description="most requests in one batch")
     max_items: int = Field(default=1000, ge=1, le=MOST_AT_ONCE, description="most items in one import")
     feedback_half_life_hours: float = Field(
         default=24.0, gt=0, allow_inf_nan=False, description="after which a show or click of an item counts half"

@@ -13,7 +13,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from feature_store.errors import StoreUnavailable
+from feature_store.errors import (
+    CheckpointError,
+    HearthError,
+    NothingPromoted,
+    RegistryConflict,
+    RegistryUnavailable,
+    StoreUnavailable,
+    UnknownCheckpoint,
+)
 from serving.errors import (
     Fault,
     ModelNotLoaded,
@@ -186,6 +194,13 @@ def stopping() -> Response:
 
 _OF_ERRORS: Mapping[type[Exception], Problem] = {
     UnknownPlacement: Problem("unknown-placement", 404, "This server has no placement of that name."),
+    UnknownCheckpoint: Problem("unknown-model", 404, "The registry has no checkpoint of that id."),
+    NothingPromoted: Problem("nothing-promoted", 409, "There is no checkpoint to go back to."),
+    CheckpointError: Problem("unusable-model", 409, "The checkpoint is damaged, or nobody trusted has signed it."),
+    RegistryConflict: Problem(
+        "registry-conflict", 409, "Others have changed the stages; look at them, then ask again."
+    ),
+    RegistryUnavailable: Problem("registry-unavailable", 503, "The registry cannot be reached now.", headers=_RETRY),
     UnknownErasure: Problem("unknown-erasure", 404, "This server has given no such receipt, or long ago."),
     ModelNotLoaded: Problem("model-not-loaded", 409, "The checkpoint is neither in production nor on trial here."),
     NoBundle: Problem("no-bundle", 404, "This server has no item bundle of that checkpoint."),
@@ -203,6 +218,24 @@ _OF_ERRORS: Mapping[type[Exception], Problem] = {
 """Errors that are always the same problem."""
 
 
+def problem_of(error: HearthError, within: str = "#") -> Problem:
+    """What an error would be answered with, its faults below `within`; an error that is no problem is raised again."""
+    if isinstance(error, RequestRefused):
+        return refused(Fault(within + fault.pointer.removeprefix("#"), fault.detail) for fault in error.faults)
+    if isinstance(error, OtherCheckpoint):
+        return _other_checkpoint(error)
+    for kind in type(error).__mro__:
+        if kind in _OF_ERRORS and kind is not Exception:
+            return _OF_ERRORS[kind]
+    raise error
+
+
+def _other_checkpoint(error: OtherCheckpoint) -> Problem:
+    detail = f"The vector belongs to checkpoint {error.given}; checkpoint {error.live} answers now."
+    ids = {"given_checkpoint_id": error.given, "live_checkpoint_id": error.live}
+    return Problem("checkpoint-mismatch", 409, detail, extensions=ids)
+
+
 def _always(problem: Problem) -> Callable[[Request, Exception], Response]:
     return lambda _request, _error: respond(problem)
 
@@ -218,9 +251,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(OtherCheckpoint)
     async def other_checkpoint(_request: Request, error: OtherCheckpoint) -> Response:
-        detail = f"The vector belongs to checkpoint {error.given}; checkpoint {error.live} answers now."
-        ids = {"given_checkpoint_id": error.given, "live_checkpoint_id": error.live}
-        return respond(Problem("checkpoint-mismatch", 409, detail, extensions=ids))
+        return respond(_other_checkpoint(error))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> Response:

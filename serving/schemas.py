@@ -200,11 +200,42 @@ class PersonBody(_Received):
     user_id: Id
 
 
+class ReasonBody(_Received):
+    """Why something is changed, for the registry's trail."""
+
+    reason: Annotated[str, Field(max_length=1000)] = ""
+
+
+class BatchBody(_Received):
+    """Several requests of one placement, each answered by itself."""
+
+    requests: Annotated[
+        list[JsonValue],
+        Field(min_length=1, max_length=LONGEST_LIST, fail_fast=True),
+        WithJsonSchema({"type": "array", "items": RecommendBody.model_json_schema()}),
+    ]
+
+
 class ImportBody(_Received):
     """Items of one vertical, each judged by itself; fields as `hearth items import` takes them."""
 
     vertical: Annotated[str, Field(pattern=f"^{VERTICAL_NAME.pattern}$")]
     items: list[dict[str, JsonValue]] = Field(min_length=1, max_length=LONGEST_LIST, fail_fast=True)
+
+
+class BatchOutcome(BaseModel):
+    """What became of one request: 200 with its reply, else the problem that it would have been answered with."""
+
+    index: int = Field(description="its place in the batch, from 0")
+    status: int
+    reply: RecommendReply | None = None
+    problem: ProblemBody | None = None
+
+
+class BatchReply(BaseModel):
+    """What became of each request, in the order of the batch."""
+
+    replies: list[BatchOutcome]
 
 
 class ImportOutcome(BaseModel):

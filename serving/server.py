@@ -95,7 +95,18 @@ async def serve(config: ServingConfig, listening: Callable[[str], None] | None =
                 tasks.create_task(desk.run(lambda: _books(config))),
             ]
             await _listen(
-                create_app(config, live, stores, metrics, desk, catalogues, graph, files=files, trials=trials),
+                create_app(
+                    config,
+                    live,
+                    stores,
+                    metrics,
+                    desk,
+                    catalogues,
+                    graph,
+                    files=files,
+                    trials=trials,
+                    registry=registry,
+                ),
                 bound,
                 config,
                 listening,

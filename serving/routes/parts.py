@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from feature_store.item_store import ItemStore
+from feature_store.registry import Registry
 from serving.ads.desk import AdDesk
 from serving.attribution import Attribution
 from serving.config import ServingConfig
@@ -40,6 +41,7 @@ class Parts:
     attribution: Attribution = field(kw_only=True)
     online: Online = field(kw_only=True)
     erasures: Erasures = field(kw_only=True)
+    registry: Registry = field(kw_only=True)
 
 
 async def takes_json(request: Request) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 
 import numpy as np
 from fastapi import Depends, FastAPI
+from pydantic import ValidationError
+from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.requests import Request
 from starlette.responses import Response
 
-from feature_store.errors import BadInput, StoreUnavailable
+from feature_store.errors import BadInput, HearthError, StoreUnavailable
 from feature_store.query_tower import Context, ContextFeature
 from serving.access.gate import caller_of
 from serving.access.tenants import person_of, placement_of
@@ -19,16 +21,27 @@ from serving.config import ServingConfig
 from serving.errors import Fault, RequestRefused
 from serving.experiments import answered_by, arms_of
 from serving.placements.settings import Placement
+from serving.problems import faults_of, problem_of, refused
 from serving.recommend import RankedList
 from serving.request import Person, RecommendationRequest
 from serving.routes.answering import Question, answered, comparison, count, source_of
 from serving.routes.parts import Parts, json_reply, takes_json
-from serving.schemas import AdTerms, ContextBody, RecommendBody, RecommendedItem, RecommendMeta, RecommendReply
+from serving.schemas import (
+    AdTerms,
+    BatchBody,
+    BatchOutcome,
+    BatchReply,
+    ContextBody,
+    RecommendBody,
+    RecommendedItem,
+    RecommendMeta,
+    RecommendReply,
+)
 from serving.session import session_items
 
 
 def add_recommend(app: FastAPI, parts: Parts) -> None:
-    """`POST /v1/placements/{placement}:recommend`."""
+    """`POST /v1/placements/{placement}:recommend` and `:batch-recommend`."""
 
     @app.post(
         "/v1/placements/{placement}:recommend",
@@ -37,21 +50,56 @@ def add_recommend(app: FastAPI, parts: Parts) -> None:
         summary="One ranked list for one person",
     )
     async def recommend_items(placement: str, body: RecommendBody, request: Request) -> Response:
-        started = time.perf_counter()
+        reply, background = await _replied(parts, placement, body, caller_of(request).tenant)
+        return json_reply(reply, background=background)
+
+    @app.post(
+        "/v1/placements/{placement}:batch-recommend",
+        status_code=207,
+        dependencies=[Depends(takes_json)],
+        responses={207: {"model": BatchReply}},
+        summary="Lists for several people, each answered by itself",
+    )
+    async def recommend_batch(placement: str, body: BatchBody, request: Request) -> Response:
         tenant = caller_of(request).tenant
-        settings = placement_of(parts.files.placements(), placement, tenant)
-        asked = _request_of(body, parts.config, tenant)
-        recommendation_id = secrets.token_hex(16)
-        unit = asked.user_id or recommendation_id
-        arms = arms_of(parts.config.experiments, placement, unit, body.experiments)
-        settings = _settings_of(parts, arms, tenant) or settings
-        source = source_of(parts, body.model_id, unit)
-        person = await _person(asked, settings, parts)
-        question = Question(placement, settings, asked, person, recommendation_id, arms)
-        ranked, view = await answered(parts, question, source)
-        count(parts, question, ranked, view)
-        reply = _reply(ranked, recommendation_id, arms, started)
-        return json_reply(reply, background=comparison(parts, question, ranked, view))
+        placement_of(parts.files.placements(), placement, tenant)  # one that there is not is a fault of the whole
+        if len(body.requests) > parts.config.max_batch:
+            raise RequestRefused([Fault("#/requests", f"a batch has at most {parts.config.max_batch} requests")])
+        outcomes, afterwards = [], BackgroundTasks()
+        for index, sent in enumerate(body.requests):
+            try:
+                asked = RecommendBody.model_validate(sent)
+                reply, background = await _replied(parts, placement, asked, tenant)
+            except ValidationError as error:
+                problem = refused(faults_of(error, f"#/requests/{index}"))
+            except HearthError as error:
+                problem = problem_of(error, f"#/requests/{index}")
+            else:
+                outcomes.append(BatchOutcome(index=index, status=200, reply=reply))
+                if background is not None:
+                    afterwards.tasks.append(background)
+                continue
+            outcomes.append(BatchOutcome(index=index, status=problem.status, problem=problem.body()))
+        return json_reply(BatchReply(replies=outcomes), 207, afterwards)
+
+
+async def _replied(
+    parts: Parts, placement: str, body: RecommendBody, tenant: str | None
+) -> tuple[RecommendReply, BackgroundTask | None]:
+    """The reply to one request, and what is to be done once it was sent."""
+    started = time.perf_counter()
+    settings = placement_of(parts.files.placements(), placement, tenant)
+    asked = _request_of(body, parts.config, tenant)
+    recommendation_id = secrets.token_hex(16)
+    unit = asked.user_id or recommendation_id
+    arms = arms_of(parts.config.experiments, placement, unit, body.experiments)
+    settings = _settings_of(parts, arms, tenant) or settings
+    source = source_of(parts, body.model_id, unit)
+    person = await _person(asked, settings, parts)
+    question = Question(placement, settings, asked, person, recommendation_id, arms)
+    ranked, view = await answered(parts, question, source)
+    count(parts, question, ranked, view)
+    return _reply(ranked, recommendation_id, arms, started), comparison(parts, question, ranked, view)
 
 
 def _settings_of(parts: Parts, arms: Mapping[str, str], tenant: str | None) -> Placement | None:
