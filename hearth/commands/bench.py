@@ -2,6 +2,7 @@
 
 import typer
 
+from hearth.commands.bench_ads import ads
 from hearth.commands.bench_cold_items import cold_items
 from hearth.commands.bench_context import context
 from hearth.commands.bench_fold_in import fold_in
@@ -22,6 +23,7 @@ app = typer.Typer(
 
 
 app.command("quality")(quality)
+app.command("ads")(ads)
 app.command("cold-items")(cold_items)
 app.command("context")(context)
 app.command("fold-in")(fold_in)
