@@ -53,13 +53,16 @@ def limits_of(config: ServingConfig) -> Limits:
     return Limits(connections, config.header_seconds, config.body_seconds)
 
 
-def protocol(limits: Limits, stopping: asyncio.Event) -> type[H11Protocol]:
+def protocol(
+    limits: Limits, stopping: asyncio.Event, unread_since: Callable[[], float] = time.monotonic
+) -> type[H11Protocol]:
     """Uvicorn's protocol of one connection, within the limits.
 
     stopping: set once the server is told to stop. uvicorn then closes the connections that it knows; one that asyncio
         was just accepting comes later, and would be waited for.
+    unread_since: the earliest time at which what is read now may have come, in seconds of `time.monotonic`.
     """
-    return type("_Limited", (_Connection,), {"limits": limits, "stopping": stopping})
+    return type("_Limited", (_Connection,), {"limits": limits, "stopping": stopping, "arrivals": (unread_since,)})
 
 
 class _Connection(H11Protocol):
@@ -67,6 +70,7 @@ class _Connection(H11Protocol):
 
     limits: ClassVar[Limits]
     stopping: ClassVar[asyncio.Event]
+    arrivals: ClassVar[tuple[Callable[[], float]]]  # in a tuple: a function alone would become a method
     _sending: asyncio.TimerHandle | None = None
     _sending_what: str = ""
     _taking: asyncio.TimerHandle | None = None
@@ -91,7 +95,7 @@ class _Connection(H11Protocol):
     def handle_events(self) -> None:
         super().handle_events()
         if self.cycle is not None and not self.cycle.more_body:  # type: ignore[redundant-expr] # None before a request
-            self.scope["state"].setdefault(WHOLE_AT, time.monotonic())
+            self.scope["state"].setdefault(WHOLE_AT, self.arrivals[0]())
         self._watch()
 
     def on_response_complete(self) -> None:

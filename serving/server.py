@@ -5,6 +5,7 @@ import logging
 import signal
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
@@ -26,6 +27,7 @@ from feature_store.social_graph_sqlite import open_sqlite_graph
 from feature_store.sqlite import open_sqlite
 from feature_store.stores import LocalStores
 from serving.access.certificate import require_certificate
+from serving.access.polling import PolledSelector
 from serving.ads.books import Books, open_books
 from serving.ads.desk import AdDesk
 from serving.ads.places import LivePlaces
@@ -59,11 +61,20 @@ def run(config: ServingConfig, listening: Callable[[str], None] | None = None) -
         OSError: the address cannot be listened on.
     """
     log_to_stderr()
-    asyncio.run(serve(config, listening))
+    selector = PolledSelector()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        runner.run(serve(config, listening, lambda: selector.unread_since))
 
 
-async def serve(config: ServingConfig, listening: Callable[[str], None] | None = None) -> None:
-    """As `run`, within a running event loop, leaving the log as it is; cancelling it is like SIGTERM."""
+async def serve(
+    config: ServingConfig,
+    listening: Callable[[str], None] | None = None,
+    unread_since: Callable[[], float] = time.monotonic,
+) -> None:
+    """As `run`, within a running event loop, leaving the log as it is; cancelling it is like SIGTERM.
+
+    unread_since: see `serving.connections.protocol`.
+    """
     metrics = create_metrics()
     trusted = TrustedKeys(PublicKey.load(path) for path in config.trusted_keys)
     registry = Registry(config.registry, trusted, config.copies)
@@ -110,6 +121,7 @@ async def serve(config: ServingConfig, listening: Callable[[str], None] | None =
                 bound,
                 config,
                 listening,
+                unread_since,
             )
             for task in beside:
                 task.cancel()
@@ -187,7 +199,11 @@ def _bound(config: ServingConfig) -> Iterator[socket.socket]:
 
 
 async def _listen(
-    app: ASGIApp, bound: socket.socket, config: ServingConfig, listening: Callable[[str], None] | None
+    app: ASGIApp,
+    bound: socket.socket,
+    config: ServingConfig,
+    listening: Callable[[str], None] | None,
+    unread_since: Callable[[], float],
 ) -> None:
     """Answer requests until told to stop by a signal or by cancellation, then let those under way finish."""
     stopping = asyncio.Event()
@@ -199,7 +215,7 @@ async def _listen(
         log_config=None,
         access_log=False,
         server_header=False,
-        http=protocol(limits_of(config), stopping),
+        http=protocol(limits_of(config), stopping, unread_since),
         backlog=ACCEPTED_AT_ONCE,
         ssl_certfile=config.certificate,
         ssl_keyfile=config.certificate_key,
