@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from feature_store.errors import HearthError
-from hearth.commands import (
+from hearth.commands import openapi
     ads,
     bench,
     data,
@@ -53,6 +53,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(placements.app, name="placements")
 app.add_typer(ads.app, name="ads")
 app.command("serve")(serve.serve)
+app.command("openapi")(openapi.openapi)
 app.add_typer(bench.app, name="bench")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -27,6 +28,7 @@ from serving.metrics import Metrics
 from serving.neighbours import Neighbourhood
 from serving.observed import observed
 from serving.online import Online
+from serving.openapi import PROBLEMS, describe_problems
 from serving.people import People
 from serving.problems import install
 from serving.routes.bundles import add_bundles
@@ -49,8 +51,10 @@ def create_api(parts: Parts) -> FastAPI:
         redoc_url=None,
         static_url="/docs-assets",
         redirect_slashes=False,  # a redirect would repeat the address that was sent
+        responses=PROBLEMS,
     )
     install(api)
+    describe_problems(api)
     add_recommend(api, parts)
     add_events(api, parts)
     add_items(api, parts)
@@ -59,6 +63,11 @@ def create_api(parts: Parts) -> FastAPI:
     add_models(api, parts)
     add_health(api, parts)
     return api
+
+
+def description() -> dict[str, Any]:
+    """The API as an OpenAPI document, which is the same whatever a server is configured to."""
+    return create_api(cast("Parts", None)).openapi()  # routes take their parts when they are called
 
 
 def create_app(

@@ -4,7 +4,7 @@ import importlib.metadata
 
 from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from serving.live import LiveModel
 from serving.people import People
@@ -28,7 +28,7 @@ def add_health(app: FastAPI, parts: Parts) -> None:
             return respond(unready(checks))
         return JSONResponse({"status": "ok", "checks": checks})
 
-    @app.get("/metrics", summary="For Prometheus", response_class=Response)
+    @app.get("/metrics", summary="For Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
         return Response(generate_latest(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 

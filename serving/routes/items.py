@@ -79,7 +79,12 @@ def _add_many(app: FastAPI, parts: Parts) -> None:
 
 
 def _add_one(app: FastAPI, parts: Parts) -> None:
-    @app.put("/v1/items/{item_id}", dependencies=[Depends(takes_json)], summary="Put one item, new or in place of it")
+    @app.put(
+        "/v1/items/{item_id}",
+        dependencies=[Depends(takes_json)],
+        responses={201: {"description": "It is new", "content": {"application/json": {"schema": {"type": "object"}}}}},
+        summary="Put one item, new or in place of it",
+    )
     async def put_item(item_id: str, vertical: Vertical, body: dict[str, JsonValue]) -> Response:
         store = _catalogues(parts)
         item = item_of_json({**body, "item_id": item_id}, vertical, "#")

@@ -61,6 +61,7 @@ def test_these_are_the_commands() -> None:
         "items count",
         "items remove",
         "serve",
+        "openapi",
         "bench quality",
         "bench cold-items",
         "bench context",
