@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from feature_store.errors import HearthError
-from hearth.commands import openapi
+from hearth.commands import (
     ads,
     bench,
     data,
@@ -21,6 +21,7 @@ from hearth.commands import openapi
     items,
     keys,
     models,
+    openapi,
     people,
     placements,
     serve,
