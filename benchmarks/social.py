@@ -46,7 +46,7 @@ class GraphChoice(NamedTuple):
     weight: float = 0.0
 
 
-SHARES, WEIGHTS = (0.0, 0.05, 0.1, 0.2, 0.3), (0.0, 0.2, 0.5, 1.0)
+SHARES, WEIGHTS = (0.0, 0.1, 0.2), (0.0, 0.2, 0.5, 1.0)
 ALONE = GraphChoice()
 
 

@@ -6,6 +6,7 @@ from feature_store.arrays import BoolArray
 from feature_store.item_schemas import Visibility
 from feature_store.social_graph import may_see
 from serving.assortment.assortment import Assortment
+from serving.assortment.columns import NO_NAME
 from serving.request import Neighbours
 
 _CLOSED: tuple[Visibility, ...] = ("followers", "private")
@@ -24,8 +25,8 @@ def visible_places(assortment: Assortment, neighbours: Neighbours) -> BoolArray:
         # Without a tie nothing of these levels is seen: only those with one, and the person's own, have to be asked.
         tied = {neighbours.person, *neighbours.follows, *neighbours.friends} - {""}
         for level in _CLOSED:
-            closed = np.zeros(len(assortment), np.bool_)
-            closed[levels.places([level])] = True
+            code = levels.code(level)
+            closed = (levels.first == code) & (code != NO_NAME)
             if authors is not None:
                 seen = (one for one in tied if may_see(neighbours.person, one, level, neighbours.relation(one)))
                 closed[authors.places(seen)] = False

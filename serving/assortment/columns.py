@@ -73,6 +73,10 @@ class NamesColumn:
         """The code of the first name of each place, `NO_NAME` where there is none, shape (places,)."""
         return self._first.values
 
+    def code(self, name: str) -> int:
+        """What stands in `first` for that name; `NO_NAME` for one that nothing has had as its first."""
+        return self._codes.get(name, NO_NAME)
+
     def names(self, place: int) -> tuple[str, ...]:
         """Those of that place, in their order."""
         return self._names[place]
