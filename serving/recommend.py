@@ -20,6 +20,7 @@ from serving.eligibility import eligible_places
 from serving.model import ServingModel
 from serving.profile import Profile, profile_of
 from serving.ranking import Ranked, rank
+from serving.reasons import Reason, reasons_of
 from serving.request import Person, PrivacyTier, RecommendationRequest
 from serving.shelf import Added
 from serving.sources.asked import Asked, Query
@@ -35,6 +36,7 @@ class RankedItem(NamedTuple):
     score: comparable within one source and one reply only; None of what the model does not know.
     rank: from 1.
     ad: of an ad, what is bid and what it costs.
+    reasons: why it stands there, where that was asked for.
     """
 
     item_id: str
@@ -42,6 +44,7 @@ class RankedItem(NamedTuple):
     rank: int
     source: Source
     ad: Terms | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,15 @@ def recommend(request: RecommendationRequest, person: Person | None, view: View)
     """Answer a request; arguments and errors as `serving.profile.profile_of` has them."""
     asked = asked_of(request, person, view)
     arranged = _listed(asked)
+    reasons = reasons_of(asked, arranged) if request.explain else [()] * len(arranged)
     items = (
-        RankedItem(view.assortment.item_id(one.place), one.value if np.isfinite(one.value) else None, rank, one.source)
+        RankedItem(
+            view.assortment.item_id(one.place),
+            one.value if np.isfinite(one.value) else None,
+            rank,
+            one.source,
+            reasons=reasons[rank - 1],
+        )
         for rank, one in enumerate(arranged, 1)
     )
     return listed(asked, tuple(items))

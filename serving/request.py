@@ -27,6 +27,7 @@ class RecommendationRequest:
     exclude_item_ids: items that must not come back.
     filters: what the items must be besides; see `serving.placements.conditions`.
     like_item_id: the item to which similar ones are asked for.
+    explain: whether each item comes with the reasons why it stands there.
     diversity: from 0 to 1, in place of the placement's; None leaves that.
     context: the hour, weekday and device class of who asks; None, and an empty one, leave the person's vector as it is.
     attributes: what ads may be meant for, such as region -> DE; used for this reply only.
@@ -44,6 +45,7 @@ class RecommendationRequest:
     filters: Condition = field(default_factory=dict)
     like_item_id: str | None = None
     diversity: float | None = None
+    explain: bool = False
     context: Context | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
 

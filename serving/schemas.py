@@ -77,6 +77,7 @@ class RecommendBody(_Received):
     diversity: float | None = Field(
         default=None, ge=0, le=1, allow_inf_nan=False, description="in place of the placement's; 0: by score alone"
     )
+    explain: bool = Field(default=False, description="say of each item why it stands there")
     context: ContextBody | None = Field(
         default=None, description="shifts what is personal, where the model has learnt how; not stored"
     )
@@ -105,6 +106,16 @@ class AdTerms(BaseModel):
     campaign: str
 
 
+class ReasonOfItem(BaseModel):
+    """Why an item stands there: like what was met, popular, fresh, similar to what was asked about, and so on."""
+
+    kind: str
+    item_id: str | None = Field(default=None, description="the item met, or asked about")
+    share: float | None = Field(default=None, description="of the personal score that is owed to the item met")
+    people: int | None = Field(default=None, description="how many met it")
+    hours: float | None = Field(default=None, description="since it appeared")
+
+
 class RecommendedItem(BaseModel):
     """One item of a reply."""
 
@@ -113,6 +124,7 @@ class RecommendedItem(BaseModel):
     rank: int = Field(description="from 1")
     source: Source
     ad: AdTerms | None = Field(default=None, description="of an ad")
+    reasons: list[ReasonOfItem] | None = Field(default=None, description="where they were asked for")
 
 
 class RecommendMeta(BaseModel):

@@ -32,6 +32,7 @@ from serving.schemas import (
     BatchOutcome,
     BatchReply,
     ContextBody,
+    ReasonOfItem,
     RecommendBody,
     RecommendedItem,
     RecommendMeta,
@@ -159,6 +160,7 @@ def _request_of(body: RecommendBody, config: ServingConfig, tenant: str | None) 
         filters=body.filters,
         like_item_id=body.like_item_id,
         diversity=body.diversity,
+        explain=body.explain,
         context=None if body.context is None else _context_of(body.context),
         attributes=body.attributes,
     )
@@ -199,6 +201,7 @@ def _reply(ranked: RankedList, recommendation_id: str, arms: Mapping[str, str], 
                 rank=item.rank,
                 source=item.source,
                 ad=None if item.ad is None else _terms(item.ad),
+                reasons=[ReasonOfItem(**reason._asdict()) for reason in item.reasons] or None,
             )
             for item in ranked.items
         ],
