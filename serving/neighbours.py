@@ -13,6 +13,7 @@ from itertools import islice
 from feature_store.errors import StoreError, StoreUnavailable
 from feature_store.social_graph import MOST_TIES
 from feature_store.stores import EventStore
+from serving.access.tenants import person_of
 from serving.breaker import Breaker
 from serving.late_graph import LateGraph
 from serving.placements.settings import GraphSource, Placement
@@ -33,16 +34,19 @@ class Neighbourhood:
         self.reading = Breaker()
         self._graph, self._events, self._timeout_seconds = graph, events, timeout_seconds
 
-    async def of(self, person: str, placement: Placement, before_ids: str = "") -> Neighbours | None:
+    async def of(self, person: str, placement: Placement) -> Neighbours | None:
         """What a list of that placement takes of the graph; None where that is nothing, or the graph does not answer.
 
-        Arguments as `read` has them. A reply that lacks the graph says so (`serving.recommend.RankedList.degraded`).
+        A reply that lacks the graph says so (`serving.recommend.RankedList.degraded`).
+
+        person: as the stores know the person, who is the placement's tenant's.
         """
         if not placement.uses_graph:
             return None
         source = placement.source("graph")
         try:
-            return await self.read(person, source if isinstance(source, GraphSource) else None, before_ids)
+            asking = source if isinstance(source, GraphSource) else None
+            return await self.read(person, asking, person_of(placement.tenant, ""))
         except StoreUnavailable:
             return None
 

@@ -53,6 +53,17 @@ def test_people_of_a_tenant_are_named_as_in_its_catalogue() -> None:
     assert (found.person, found.friends, found.hidden, found.met) == ("ann", {"bob"}, {"eve"}, {"tea": 1})
 
 
+@pytest.mark.anyio
+async def test_a_placement_of_a_tenant_names_people_as_the_tenant_does() -> None:
+    graph = InMemorySocialGraph()
+    await graph.add([Tie("follow", person_of("shop", "ann"), person_of("shop", "bob")), Tie("follow", "ann", "cy")])
+    async with opened_late(lambda: nullcontext(graph)) as late:
+        neighbourhood = Neighbourhood(late, InMemoryEventStore(), 5.0)
+        shops = await neighbourhood.of(person_of("shop", "ann"), Placement(tenant="shop", respects_graph=True))
+        own = await neighbourhood.of("ann", Placement(respects_graph=True))
+    assert [(found.person, found.follows) for found in (shops, own) if found] == [("ann", {"bob"}), ("ann", {"cy"})]
+
+
 class Away:
     """A graph that cannot be opened, until it can."""
 
