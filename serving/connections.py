@@ -22,6 +22,7 @@ from serving.trace import request_id
 _LOG = logging.getLogger("serving.connections")
 _OWN_FILES = 64  # that are no connection: log, database, checkpoints, and connections about to be refused
 _GRACE_SECONDS = 2.0  # that a request which is still coming has once the server is told to stop
+_LAST_SECONDS = 0.25  # that a client which asks again and again has then for its next request
 
 # asyncio accepts so many at a stretch before we see the first, and each is an open file; a refused one is closed
 # three turns of the event loop later. Four times this stays below the files kept back.
@@ -96,6 +97,8 @@ class _Connection(H11Protocol):
         super().handle_events()
         if self.cycle is not None and not self.cycle.more_body:  # type: ignore[redundant-expr] # None before a request
             self.scope["state"].setdefault(WHOLE_AT, self.arrivals[0]())
+        if self._sending_what == "last" and self.conn.their_state is not h11.IDLE:
+            self._end_with_reply()
         self._watch()
 
     def on_response_complete(self) -> None:
@@ -107,11 +110,29 @@ class _Connection(H11Protocol):
         self._watch()
 
     def shutdown(self) -> None:
-        """The server stops: what has come whole is answered, what is still coming has a moment, the rest is closed."""
+        """The server stops: what has come whole is answered, what is still coming has a moment, the rest is closed.
+
+        A request may be on its way on a connection that looks idle. So that one has a moment too, and the reply to it,
+        as to any other from now on, says that it is the last.
+        """
+        if self.conn.their_state is h11.IDLE:
+            self._expect("last", _LAST_SECONDS, self._close_idle)
+            return
+        if not self.cycle.response_complete:
+            self._end_with_reply()
         super().shutdown()
         if not self.transport.is_closing() and self.conn.their_state is h11.SEND_BODY:
             self._expect("stop", _GRACE_SECONDS, self.transport.abort)
         self._watch()
+
+    def _close_idle(self) -> None:
+        super().shutdown()
+        self._watch()
+
+    def _end_with_reply(self) -> None:
+        """Let the reply that is due say `connection: close`, as uvicorn does where the client has asked for that."""
+        self.cycle.keep_alive = False
+        self.headers.append((b"connection", b"close"))
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -139,6 +160,8 @@ class _Connection(H11Protocol):
 
     def _watch(self) -> None:
         """Let the deadline run that fits to what the client sends now."""
+        if self._sending_what == "last" and self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            return
         if self.transport.is_closing():
             self._expect("", 0.0, self._give_up)
             self._take()  # closing waits for the client to take what was written
