@@ -23,7 +23,7 @@ def visible_places(assortment: Assortment, neighbours: Neighbours) -> BoolArray:
         visible[authors.places(neighbours.hidden)] = False
     if levels is not None:
         # Without a tie nothing of these levels is seen: only those with one, and the person's own, have to be asked.
-        tied = {neighbours.person, *neighbours.follows, *neighbours.friends} - {""}
+        tied = {neighbours.person, *neighbours.follows, *neighbours.friends}
         for level in _CLOSED:
             code = levels.code(level)
             closed = (levels.first == code) & (code != NO_NAME)
