@@ -32,11 +32,11 @@ def admitted(asked: Asked, settings: AdsSettings, market: Market) -> BoolArray:
     if settings.pace is not None:
         result &= _unthrottled(asked, settings.pace, market)
     if asked.request.user_id is None and settings.uncounted == "hide":
-        result[list(ads.caps)] = False
+        result[ads.capped] = False
     said = said_of(asked.request)
-    for row, ad in ads.targets.items():
-        if result[row] and not ad.reaches(said):
-            result[row] = False
+    for ad, rows in ads.targets:
+        if not ad.reaches(said):
+            result[rows] = False
     return result
 
 

@@ -1,7 +1,8 @@
 """The ads of an assortment, as columns: made once for each state of it, and looked at by each request."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,24 +18,36 @@ SAFETY = ("general", "sensitive", "restricted")
 _SHORTEST_WINDOW = 1.0  # seconds; what the counters take
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class _Facts(NamedTuple):
+    """What is worked out of one ad; costly, as money is exact."""
+
+    ad: Ad
+    bid: int
+    budget: Budget
+    safety: int
+    cap: Cap | None
+    campaign: str
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class AdColumns:
     """The ads that a catalogue has; all arrays have shape (n,).
 
     places: in the assortment, ascending.
-    ads, rows: their ids, and where each is.
+    ads, rows, facts: their ids, where each is, and what is worked out of it.
     bids: micros for a click.
     campaigns, campaign: the ids, and of each ad which of them pays.
     budgets: of each ad's campaign, as the ad says it; -1 in `daily` where there is none.
     safety: place in `SAFETY`; behind all of them what is unrated or unknown.
     currencies, currency: the codes, and of each ad which it is in.
-    caps: ad -> how often one person may see it.
-    targets: indices -> the values that a request may have.
+    caps, capped: of those with a frequency cap, row -> the cap; and their rows.
+    targets: each targeting that there is, as one of its ads has it, and the rows of all ads that have it.
     """
 
     places: Int32Array
     ads: tuple[str, ...]
     rows: Mapping[str, int]
+    facts: Mapping[str, _Facts]
     bids: Int64Array
     campaigns: tuple[str, ...]
     campaign: Int32Array
@@ -45,7 +58,8 @@ class AdColumns:
     currencies: tuple[str, ...]
     currency: Int32Array
     caps: Mapping[int, Cap]
-    targets: Mapping[int, Ad]
+    capped: Int32Array
+    targets: tuple[tuple[Ad, Int32Array], ...]
 
     def __len__(self) -> int:
         return len(self.ads)
@@ -57,34 +71,61 @@ class AdColumns:
         return found
 
 
-def columns_of(assortment: Assortment) -> AdColumns:
-    """Those of all ads that the catalogue has now."""
-    found = [(place, item) for place in range(len(assortment)) if isinstance(item := assortment.item(place), Ad)]
-    ads = [item for _, item in found]
-    campaigns = tuple(dict.fromkeys(ad.pays_from for ad in ads))
-    codes = {campaign: code for code, campaign in enumerate(campaigns)}
-    currencies = tuple(dict.fromkeys(ad.currency for ad in ads))
-    budgets = tuple(budget_of(ad) for ad in ads)
+def columns_of(assortment: Assortment, before: AdColumns | None = None) -> AdColumns:
+    """Those of all ads that the catalogue has now.
+
+    before: those of an earlier state; what it says of an ad that has not changed is taken over.
+    """
+    known = {} if before is None else before.facts
+    facts: dict[str, _Facts] = {}
+    places: list[int] = []
+    for place in range(len(assortment)):
+        item = assortment.item(place)
+        if isinstance(item, Ad):
+            found = known.get(item.item_id)
+            facts[item.item_id] = found if found is not None and found.ad is item else _facts_of(item)
+            places.append(place)
+    all_facts = list(facts.values())
+    campaigns = {campaign: code for code, campaign in enumerate(dict.fromkeys(one.campaign for one in all_facts))}
+    currencies = {name: code for code, name in enumerate(dict.fromkeys(one.ad.currency for one in all_facts))}
+    caps = {row: one.cap for row, one in enumerate(all_facts) if one.cap is not None}
     return AdColumns(
-        places=np.array([place for place, _ in found], np.int32),
-        ads=tuple(ad.item_id for ad in ads),
-        rows={ad.item_id: row for row, ad in enumerate(ads)},
-        bids=np.array([micros(ad.bid) for ad in ads], np.int64),
-        campaigns=campaigns,
-        campaign=np.array([codes[ad.pays_from] for ad in ads], np.int32),
-        budgets=budgets,
-        daily=np.array([-1 if one.daily is None else one.daily for one in budgets], np.int64),
-        total=np.array([LARGEST_MICROS if one.total is None else one.total for one in budgets], np.int64),
-        safety=np.array([SAFETY.index(ad.safety) if ad.safety in SAFETY else len(SAFETY) for ad in ads], np.int32),
-        currencies=currencies,
-        currency=np.array([currencies.index(ad.currency) for ad in ads], np.int32),
-        caps={
-            row: Cap(ad.item_id, ad.frequency_cap, max(ad.frequency_hours * 3600.0, _SHORTEST_WINDOW))
-            for row, ad in enumerate(ads)
-            if ad.frequency_cap is not None
-        },
-        targets={row: ad for row, ad in enumerate(ads) if ad.targeting},
+        places=np.array(places, np.int32),
+        ads=tuple(facts),
+        rows={ad: row for row, ad in enumerate(facts)},
+        facts=facts,
+        bids=np.array([one.bid for one in all_facts], np.int64),
+        campaigns=tuple(campaigns),
+        campaign=np.array([campaigns[one.campaign] for one in all_facts], np.int32),
+        budgets=tuple(one.budget for one in all_facts),
+        daily=np.array([-1 if one.budget.daily is None else one.budget.daily for one in all_facts], np.int64),
+        total=np.array(
+            [LARGEST_MICROS if one.budget.total is None else one.budget.total for one in all_facts], np.int64
+        ),
+        safety=np.array([one.safety for one in all_facts], np.int32),
+        currencies=tuple(currencies),
+        currency=np.array([currencies[one.ad.currency] for one in all_facts], np.int32),
+        caps=caps,
+        capped=np.array(list(caps), np.int32),
+        targets=_targets([one.ad for one in all_facts]),
     )
+
+
+def _facts_of(ad: Ad) -> _Facts:
+    cap = None
+    if ad.frequency_cap is not None:
+        cap = Cap(ad.item_id, ad.frequency_cap, max(ad.frequency_hours * 3600.0, _SHORTEST_WINDOW))
+    safety = SAFETY.index(ad.safety) if ad.safety in SAFETY else len(SAFETY)
+    return _Facts(ad, micros(ad.bid), budget_of(ad), safety, cap, ad.pays_from)
+
+
+def _targets(ads: Sequence[Ad]) -> tuple[tuple[Ad, Int32Array], ...]:
+    """Ads by their targeting: it is held against a request once for all that share it."""
+    rows: dict[frozenset[tuple[str, tuple[str, ...]]], list[int]] = {}
+    for row, ad in enumerate(ads):
+        if ad.targeting:
+            rows.setdefault(frozenset(ad.targeting.items()), []).append(row)
+    return tuple((ads[same[0]], np.array(same, np.int32)) for same in rows.values())
 
 
 def budget_of(ad: Ad) -> Budget:

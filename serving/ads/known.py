@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
+from weakref import WeakKeyDictionary
 
 from feature_store.errors import BadInput, StoreError
 from feature_store.item_store import ItemStore
@@ -59,9 +60,9 @@ class KnownAds:
         self.places = places
         self._catalogues, self._look_seconds = catalogues, look_seconds
         self._read: dict[str, _Read] = {}
-        self._columns: dict[str, tuple[Assortment, int, AdColumns]] = {}
+        self._columns: WeakKeyDictionary[Assortment, tuple[int, AdColumns]] = WeakKeyDictionary()
         self._calibrations: dict[AdsSettings, tuple[object, Calibration]] = {}
-        self._markets: dict[tuple[str, AdsSettings], Market] = {}
+        self._markets: WeakKeyDictionary[AdColumns, dict[AdsSettings, Market]] = WeakKeyDictionary()
 
     async def look(self, books: Books, seconds: float) -> None:
         """Read all that ads are chosen by, in so many seconds for each vertical."""
@@ -74,7 +75,7 @@ class KnownAds:
             try:
                 async with asyncio.timeout(seconds):
                     await self._catalogues.version(vertical.name)  # whether it can be read
-                    figures = await read_figures(books, self._columns_of(vertical.name, assortment))
+                    figures = await read_figures(books, self._columns_of(assortment))
             except (StoreError, TimeoutError) as error:
                 self._read.pop(vertical.name, None)
                 _LOG.warning("no ads are shown", extra={"fields": {"reason": type(error).__name__}})
@@ -84,7 +85,7 @@ class KnownAds:
 
     def market(self, vertical: str, settings: AdsSettings, assortment: Assortment) -> Market:
         """What is known now of the ads of a vertical; a closed one where that is too little or too old."""
-        ads = self._columns_of(vertical, assortment)
+        ads = self._columns_of(assortment)
         read = self._read.get(vertical)
         calibration = self._calibrations[settings][1] if settings in self._calibrations else None
         if (
@@ -93,10 +94,10 @@ class KnownAds:
             or (calibration is None and settings.calibration is not None)
         ):
             return market_of(ads, Figures({}, {}), calibration, is_open=False)
-        found = self._markets.get((vertical, settings))
-        if found is None or found.ads is not ads:
-            found = self._markets[vertical, settings] = market_of(ads, read.figures, calibration, is_open=True)
-        return found
+        made = self._markets.setdefault(ads, {})
+        if settings not in made:
+            made[settings] = market_of(ads, read.figures, calibration, is_open=True)
+        return made[settings]
 
     def has(self, item_id: str) -> bool:
         """Whether a vertical with ads has the item, or had it."""
@@ -105,16 +106,19 @@ class KnownAds:
 
     def find(self, ad: str) -> tuple[AdColumns, int] | None:
         """Where the ad is among those of a catalogue as it is now; None where none has it."""
-        for _, _, columns in self._columns.values():
-            if ad in columns.rows:
+        for vertical in self.places.verticals():
+            assortment = self.places.assortment(vertical.name)
+            if assortment is not None and ad in (columns := self._columns_of(assortment)).rows:
                 return columns, columns.rows[ad]
         return None
 
-    def _columns_of(self, vertical: str, assortment: Assortment) -> AdColumns:
-        found = self._columns.get(vertical)
-        if found is None or found[0] is not assortment or found[1] != assortment.version:
-            found = self._columns[vertical] = (assortment, assortment.version, columns_of(assortment))
-        return found[2]
+    def _columns_of(self, assortment: Assortment) -> AdColumns:
+        """Those of the assortment as it is; of several models at a time, each has its own."""
+        found = self._columns.get(assortment)
+        if found is None or found[0] != assortment.version:
+            made = columns_of(assortment, None if found is None else found[1])
+            found = self._columns[assortment] = (assortment.version, made)
+        return found[1]
 
     def _read_calibration(self, settings: AdsSettings) -> None:
         """Read the file again where it has changed; a bad one leaves the calibration that answers."""
