@@ -90,8 +90,10 @@ def _note(at: int, left: "_Left", shares: Sequence["_Share"]) -> None:
 
 def _promoted(asked: Asked, ranked: Ranked, k: int, left: "_Left") -> Mapping[int, int]:
     """Position -> which of the ranked stands there; where several rules want one, the later get the next ones."""
-    view, allowed = asked.view, _Left(asked, ranked, left.unlikeness)
-    result: dict[int, int] = {}
+    view, result = asked.view, dict[int, int]()
+    if not len(ranked.promoted):
+        return result
+    allowed = _Left(asked, ranked, left.unlikeness)
     for rule in view.placement.rules:
         if rule.then != "promote" or rule.position is None or not rule.is_in_force(view.now):
             continue
@@ -105,8 +107,9 @@ def _promoted(asked: Asked, ranked: Ranked, k: int, left: "_Left") -> Mapping[in
 
 def _proposed(ranked: Ranked) -> BoolArray:
     """Which of the ranked are there not for a rule alone, and so may stand anywhere."""
-    places = [one.places for one in (*ranked.proposed, *ranked.others)]
-    return np.isin(ranked.places, np.concatenate(places)) if places else np.zeros(len(ranked.places), np.bool_)
+    if not len(ranked.promoted):
+        return np.ones(len(ranked.places), np.bool_)
+    return np.isin(ranked.places, np.concatenate([one.places for one in (*ranked.proposed, *ranked.others)]))
 
 
 def _shares(asked: Asked, ranked: Ranked, k: int) -> list["_Share"]:
