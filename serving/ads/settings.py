@@ -90,14 +90,20 @@ class SaysAds(Protocol):
         """Which ads stand among its items."""
         ...
 
+    @property
+    def tenant(self) -> str | None:
+        """Whose it is."""
+        ...
+
 
 def require_sponsors(placements: Mapping[str, SaysAds]) -> None:
-    """Raise `ValueError` where ads are to come from a placement that is not there, or that has none."""
+    """Raise `ValueError` where ads are to come from a placement that is not there, has none, or is another tenant's."""
     for name, placement in placements.items():
         if placement.sponsored is None:
             continue
         sponsor = placements.get(placement.sponsored.placement)
-        if sponsor is None or sponsor.ads is None:
+        if sponsor is None or sponsor.ads is None or sponsor.tenant != placement.tenant:
             raise ValueError(
-                f"placement {name!r} takes ads from {placement.sponsored.placement!r}, which is no placement with ads"
+                f"placement {name!r} takes ads from {placement.sponsored.placement!r}, which is no placement with ads "
+                "of the same tenant"
             )

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from feature_store.errors import BadInput
 from feature_store.faults import faults_of
+from serving.ads.settings import require_sponsors
 from serving.placements.settings import PLACEMENT_NAME, Placement
 from serving.settings_text import settings_in
 
@@ -26,6 +27,10 @@ def parse_placements(file: Path, content: bytes) -> Mapping[str, Placement]:
     for name in placements:
         if not PLACEMENT_NAME.fullmatch(name):
             raise BadInput(f"{file}: placement {name!r} is not named like {PLACEMENT_NAME.pattern}")
+    try:
+        require_sponsors(placements)
+    except ValueError as error:
+        raise BadInput(f"{file}: {error}") from None
     if not placements:
         raise BadInput(f"{file} holds no placement; a server has at least one")
     return placements

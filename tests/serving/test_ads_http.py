@@ -3,7 +3,6 @@
 import asyncio
 import concurrent.futures
 import sqlite3
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from decimal import Decimal
@@ -16,9 +15,11 @@ from feature_store.ad_counters import Cap, Spent
 from feature_store.ad_counters_redis import open_redis_counters
 from feature_store.ad_counters_sqlite import open_sqlite_counters
 from feature_store.encryption import KeyRing, own_keys
+from feature_store.errors import BadInput
 from feature_store.item_schemas import Ad, PlainItem, StoredItem
 from feature_store.item_store_sqlite import open_sqlite_items
 from feature_store.redis_settings import RedisSettings
+from serving.placements.file import parse_placements
 from serving.placements.settings import Placement
 from tests.redis_server import running_redis
 from tests.serving.published import Publisher, draft, popular
@@ -298,13 +299,18 @@ def test_two_servers_of_one_redis_share_caps_offers_and_budgets(tmp_path: Path) 
 
 
 def test_the_example_is_a_file_of_placements(tmp_path: Path) -> None:
-    with (ROOT / "examples" / "placements" / "ads.toml").open("rb") as file:
-        placements = {name: Placement.model_validate(value) for name, value in tomllib.load(file).items()}
+    file = ROOT / "examples" / "placements" / "ads.toml"
+    content = file.read_bytes()
+    placements = parse_placements(file, content)
     assert placements["banner"].ads is not None
     config = config_of(Publisher(tmp_path), placements=placements)
     assert config.placements["front-page"].sponsored is not None
-    with pytest.raises(ValueError, match=r"'front-page' takes ads from 'banner', which is no placement with ads"):
+    told = r"'front-page' takes ads from 'banner', which is no placement with ads of the same tenant"
+    with pytest.raises(ValueError, match=told):
         config_of(Publisher(tmp_path), placements={"front-page": placements["front-page"]})
+    others = content.replace(b'vertical = "news"', b'vertical = "news"\ntenant = "theirs"')
+    with pytest.raises(BadInput, match=rf"ads\.toml: .*{told}"):
+        parse_placements(file, others)
 
 
 def rename(store: Path, before: str, after: str) -> None:
