@@ -22,6 +22,8 @@ from serving.trace import request_id
 _LOG = logging.getLogger("serving.connections")
 _OWN_FILES = 64  # that are no connection: log, database, checkpoints, and connections about to be refused
 _GRACE_SECONDS = 2.0  # that a request which is still coming has once the server is told to stop
+_IS_WHOLE = frozenset({h11.DONE, h11.MUST_CLOSE})  # a client whose request has come
+_HAS_REQUEST = _IS_WHOLE | {h11.SEND_BODY}  # a client whose request has begun
 _LAST_SECONDS = 0.25  # that a client which asks again and again has then for its next request
 
 # asyncio accepts so many at a stretch before we see the first, and each is an open file; a refused one is closed
@@ -95,10 +97,11 @@ class _Connection(H11Protocol):
 
     def handle_events(self) -> None:
         super().handle_events()
-        if self.cycle is not None and not self.cycle.more_body:  # type: ignore[redundant-expr] # None before a request
+        if self.conn.their_state in _IS_WHOLE:
             self.scope["state"].setdefault(WHOLE_AT, self.arrivals[0]())
-        if self._sending_what == "last" and self.conn.their_state is not h11.IDLE:
+        if self._sending_what == "last" and self.conn.their_state in _HAS_REQUEST:
             self._end_with_reply()
+            self._hurry()
         self._watch()
 
     def on_response_complete(self) -> None:
@@ -118,12 +121,15 @@ class _Connection(H11Protocol):
         if self.conn.their_state is h11.IDLE:
             self._expect("last", _LAST_SECONDS, self._close_idle)
             return
-        if not self.cycle.response_complete:
+        if self.conn.their_state in _HAS_REQUEST and not self.cycle.response_complete:
             self._end_with_reply()
         super().shutdown()
+        self._hurry()
+        self._watch()
+
+    def _hurry(self) -> None:
         if not self.transport.is_closing() and self.conn.their_state is h11.SEND_BODY:
             self._expect("stop", _GRACE_SECONDS, self.transport.abort)
-        self._watch()
 
     def _close_idle(self) -> None:
         super().shutdown()
@@ -160,11 +166,11 @@ class _Connection(H11Protocol):
 
     def _watch(self) -> None:
         """Let the deadline run that fits to what the client sends now."""
-        if self._sending_what == "last" and self.conn.their_state is h11.IDLE and not self.transport.is_closing():
-            return
         if self.transport.is_closing():
             self._expect("", 0.0, self._give_up)
             self._take()  # closing waits for the client to take what was written
+        elif self._sending_what == "last" and self.conn.their_state is h11.IDLE:
+            return
         elif self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
             self._expect("head", self.limits.header_seconds, self._give_up)
         elif self.conn.their_state is h11.SEND_BODY and self.cycle.response_complete:
