@@ -18,6 +18,7 @@ from serving.arranging.diversity import ByValue, Unlikeness, unlikeness_of
 from serving.candidates import Source
 from serving.eligibility import eligible_places
 from serving.model import ServingModel
+from serving.placements.conditions import unknown_fields
 from serving.profile import Profile, profile_of
 from serving.ranking import Ranked, rank
 from serving.reasons import Reason, reasons_of
@@ -54,7 +55,7 @@ class RankedList:
     items: best first, all different; fewer than k only where fewer are eligible under the placement's caps.
     model_id: the checkpoint behind every item and score of it.
     degraded: what was missing: "store-unavailable", "popularity-fallback", "vertical-unknown",
-        "context-unknown", "ads-unavailable", "graph-unavailable".
+        "condition-unknown", "context-unknown", "ads-unavailable", "graph-unavailable".
     unknown_items: different items of the session and of the exclusions that nobody here knows.
     """
 
@@ -99,6 +100,7 @@ def listed(asked: Asked, items: tuple[RankedItem, ...]) -> RankedList:
         degraded=(
             *asked.profile.degraded,
             *(() if len(view.assortment) else ("vertical-unknown",)),
+            *(("condition-unknown",) if _unknown_condition(view) else ()),
             *(("context-unknown",) if _unknown_context(request, view.model) else ()),
             *(("graph-unavailable",) if view.placement.uses_graph and asked.profile.neighbours is None else ()),
         ),
@@ -153,6 +155,11 @@ def _in_context(vector: Float32Array, request: RecommendationRequest, view: View
     vertical = view.placement.vertical
     placed: Context = {"vertical": vertical} if vertical is not None else {}
     return tower.query(vector, {**(request.context or {}), **placed})
+
+
+def _unknown_condition(view: View) -> bool:
+    """Whether the placement shows only what has some field, and nothing that there is has it."""
+    return bool(view.placement.where and len(view.assortment) and unknown_fields(view.placement.where, view.assortment))
 
 
 def _unknown_context(request: RecommendationRequest, model: ServingModel) -> bool:

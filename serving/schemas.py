@@ -131,7 +131,8 @@ class RecommendMeta(BaseModel):
     """How the reply came about."""
 
     degraded: list[str] = Field(
-        description="what was missing: store-unavailable, popularity-fallback, vertical-unknown, context-unknown"
+        description="what was missing: store-unavailable, popularity-fallback, vertical-unknown, condition-unknown, "
+        "context-unknown, graph-unavailable, ads-unavailable"
     )
     unknown_items: int = Field(description="items of the session and the exclusions that the model does not know")
     took_ms: float

@@ -129,12 +129,17 @@ def _view(parts: Parts, question: Question, source: LiveModel) -> View:
     model, asked = source.current(), question.asked
     shown = source.stock.shown.get(question.placement.vertical) or Assortment(None, (), has_catalogue=False)
     if unknown := unknown_fields(asked.filters, shown) if shown.has_catalogue else list(asked.filters):
-        known = ", ".join(sorted(shown.fields)) or "none"
-        raise RequestRefused(
-            [Fault(f"#/filters/{field}", f"fields that items of this placement have: {known}") for field in unknown]
-        )
+        raise RequestRefused([Fault(f"#/filters/{field}", _why_unknown(field, shown)) for field in unknown])
     seed = int(question.recommendation_id, 16)
     return View(question.placement, model, shown, time.time(), seed, parts.feedback)
+
+
+def _why_unknown(field: str, shown: Assortment) -> str:
+    if shown.names(field) is not None:
+        return "items have names there, and no numbers"
+    if shown.numbers(field) is not None:
+        return "items have a number there: filter by min, max or both"
+    return f"fields that items of this placement have: {', '.join(sorted(shown.fields)) or 'none'}"
 
 
 def _sponsor(parts: Parts, view: View, source: LiveModel) -> View | None:

@@ -113,13 +113,31 @@ def test_what_cannot_be_an_item_is_refused_without_being_given_back(two: list[Se
 
 
 def test_filters_on_fields_that_nothing_has_are_refused_by_name(two: list[Server]) -> None:
-    two[0].client.put("/v1/items/item-1", params=FILMS, json={"categories": ["crime"]}).raise_for_status()
+    crime = {"categories": ["crime"], "numbers": {"year": 1995}}
+    two[0].client.put("/v1/items/item-1", params=FILMS, json=crime).raise_for_status()
     until(lambda: shown(two[0]) == ["item-1"], two[0].log)
     refused = two[0].recommend(filters={"colour": "red", "categories": "crime"})
     assert refused.status_code == 422
     assert refused.json()["errors"] == [
-        {"pointer": "#/filters/colour", "detail": "fields that items of this placement have: categories"}
+        {"pointer": "#/filters/colour", "detail": "fields that items of this placement have: categories, year"}
     ]
+    wrong = two[0].recommend(filters={"year": "1995", "categories": {"min": 3}}).json()["errors"]
+    assert {fault["pointer"]: fault["detail"] for fault in wrong} == {
+        "#/filters/year": "items have a number there: filter by min, max or both",
+        "#/filters/categories": "items have names there, and no numbers",
+    }
+
+
+def test_a_placement_that_asks_for_a_field_that_nothing_has_says_so(publisher: Publisher, tmp_path: Path) -> None:
+    model_id = publisher.publish(draft(1))
+    placements = {"home": {**FILMS, "where": {"colour": "red"}}}
+    with started(config_of(publisher, items=tmp_path / "items.sqlite", placements=placements), tmp_path) as server:
+        server.serves(model_id)
+        server.client.put("/v1/items/item-1", params=FILMS, json={"categories": ["crime"]}).raise_for_status()
+        until(lambda: "condition-unknown" in server.ask()["meta"]["degraded"], server.log)
+        server.client.put("/v1/items/item-2", params=FILMS, json={"labels": {"colour": ["red"]}}).raise_for_status()
+        until(lambda: shown(server) == ["item-2"], server.log)
+        assert "condition-unknown" not in server.ask()["meta"]["degraded"]
 
 
 def test_without_a_catalogue_the_addresses_say_so(server: Server) -> None:
