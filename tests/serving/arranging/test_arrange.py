@@ -90,10 +90,10 @@ def test_what_a_rule_promotes_stands_at_its_position_whatever_sources_make_of_it
 
 
 def test_an_item_that_only_a_rule_brings_in_stands_nowhere_else(model: ServingModel) -> None:
-    items = goods(n55={"brand": "b"}, n56={"brand": "b"})
-    rules = [{"when": {"brand": ["b"]}, "then": "promote", "position": 1}]
-    sources = [{"kind": "pinned", "items": BEST[:9]}]
-    assert ids(listed(model, items, rules=rules, sources=sources)) == [BEST[55], *BEST[:9]]
+    items = goods(n0={"brand": "b"}, n1={"brand": "b"})
+    rules = [{"when": {"brand": ["b"]}, "then": "promote", "position": 3}]
+    sources = [{"kind": "pinned", "items": BEST[20:30]}, {"kind": "fresh"}]
+    assert ids(listed(model, items, rules=rules, sources=sources)) == [*BEST[20:22], BEST[0], *BEST[22:29]]
 
 
 def test_of_two_rules_for_one_position_the_later_gets_the_next(model: ServingModel) -> None:
