@@ -26,10 +26,10 @@ def admitted(asked: Asked, settings: AdsSettings, market: Market) -> BoolArray:
         return np.zeros(len(ads), np.bool_)
     result: BoolArray = asked.eligible[ads.places] & ads.in_currency(settings.currency)
     result &= ads.bids >= settings.reserve_micros
-    if settings.safety is not None:
+    if settings.safety != "any":
         result &= ads.safety <= SAFETY.index(settings.safety)
     result &= can_pay(market)
-    if settings.pace is not None:
+    if settings.pace != "off":
         result &= _unthrottled(asked, settings.pace, market)
     if asked.request.user_id is None and settings.uncounted == "hide":
         result[ads.capped] = False

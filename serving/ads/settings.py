@@ -27,11 +27,11 @@ class AdsSettings(BaseModel):
 
     currency: what bids and prices are in; ads in another one are not shown, as bids could not be compared.
     safety: the least harmless class that may be shown: "general" alone, "sensitive" too, or "restricted" too. What is
-        unrated, or of a class that nobody knows, is not shown. None asks for no safety: everything may be shown.
+        unrated, or of a class that nobody knows, is not shown. "any" asks for no safety: everything may be shown.
     calibration: file of `hearth ads calibrate`; absent: each ad's own click rate, smoothed.
     prior_clicks, prior_shows: what is taken for granted of each ad before anybody was shown it.
     reserve: the least that a click costs; who bids less is not shown.
-    pace: how far a campaign may be ahead of its day, as a share of its daily budget; None: as fast as it goes.
+    pace: how far a campaign may be ahead of its day, as a share of its daily budget; "off": as fast as it goes.
     hold_seconds: how long a show counts for the frequency cap before the device has said that it was seen.
     uncounted: whether ads with a frequency cap are shown to those without a user id, whose shows nobody can count.
     """
@@ -39,12 +39,12 @@ class AdsSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     currency: Currency
-    safety: Literal["general", "sensitive", "restricted"] | None = "general"
+    safety: Literal["general", "sensitive", "restricted", "any"] = "general"
     calibration: Path | None = None
     prior_clicks: _Prior = 1.0
     prior_shows: _Prior = 100.0
     reserve: Amount = Decimal(0)
-    pace: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = 0.02
+    pace: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | Literal["off"] = 0.02
     hold_seconds: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] = 300.0
     uncounted: Literal["hide", "show"] = "hide"
 

@@ -138,7 +138,7 @@ ALL_ADS = [
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("ads")
-    with served(folder, ALL_ADS, {"spent": {"pace": None}, "held": {"hold_seconds": 0.3}}) as server:
+    with served(folder, ALL_ADS, {"spent": {"pace": "off"}, "held": {"hold_seconds": 0.3}}) as server:
         yield World(folder, server)
 
 
@@ -282,7 +282,7 @@ def test_two_servers_of_one_redis_share_caps_offers_and_budgets(tmp_path: Path) 
     keys = own_keys(tmp_path / "redis.keys")
     with running_redis(tmp_path) as redis, ExitStack() as open_:
         place = RedisSettings(url=redis.url)
-        changes = {"ads": {"pace": None}}
+        changes = {"ads": {"pace": "off"}}
         config: Any = {"redis": place, "store_keys": tmp_path / "redis.keys"}
         one, two = (open_.enter_context(served(folder, ads, changes, **config)) for folder in folders)
         replies = at_once([lambda at=at: at.ask(placement="ads", k=1, user_id="anna") for at in (one, two) * 6])
