@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from feature_store.arrays import Float64Array
-from feature_store.item_schemas import Article, StoredItem
+from feature_store.item_schemas import Article, PlainItem, StoredItem
 from serving.model import ServingModel
 from serving.placements.settings import Placement
 from serving.ranking import value_factors
@@ -52,6 +52,10 @@ def test_very_old_articles_still_have_a_score_and_none_is_raised_for_being_ahead
 ) -> None:
     items = [article("item-0", 1e5), article("item-1", -1.0)]
     assert factors(model, items, half_life_hours=1) == {"item-0": 2.0**-60, "item-1": 1.0}
+
+
+def test_what_nobody_gave_a_time_does_not_age(model: ServingModel) -> None:
+    assert factors(model, [PlainItem(item_id="item-0", vertical="news")], half_life_hours=1) == {"item-0": 1.0}
 
 
 def test_boosts_in_force_multiply(model: ServingModel) -> None:
