@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from feature_store.errors import BadInput
-from serving.access.keys import ApiKey, parse_keys
+from serving.access.keys import KEY_NAME, ApiKey, parse_keys
 
 
 def with_key(file: Path, content: bytes, name: str, key: ApiKey) -> bytes:
@@ -15,6 +15,8 @@ def with_key(file: Path, content: bytes, name: str, key: ApiKey) -> bytes:
     Raises:
         BadInput: the file is none of keys, or has one of that name.
     """
+    if not KEY_NAME.fullmatch(name):
+        raise BadInput(f"a key is named like {KEY_NAME.pattern}; got {name!r}")
     if content and name in parse_keys(file, content):
         raise BadInput(f"{file} has a key {name!r} already; take it out first, or give the new one another name")
     settings = key.model_dump(mode="json", exclude_none=True)

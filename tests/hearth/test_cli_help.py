@@ -56,6 +56,8 @@ def test_these_are_the_commands() -> None:
         "people rotate",
         "people import-ties",
         "keys show",
+        "keys new-api-key",
+        "placements check",
         "items import",
         "items show",
         "items count",
