@@ -49,7 +49,7 @@ def test_a_name_is_given_once_and_a_file_of_something_else_is_left_alone() -> No
         with_key(file, there, "other", key)
     with pytest.raises(BadInput, match="no file of API keys"):
         with_key(file, json.dumps({"home": {"vertical": "news"}}).encode(), "shop", key)
-    with pytest.raises(BadInput, match="a key is named like .*; got 'A Key'"):
+    with pytest.raises(BadInput, match=r"a key is named like .*; got 'A Key'"):
         with_key(file, there, "A Key", key)
     with pytest.raises(BadInput, match=r"neither \.toml nor \.json"):
         with_key(Path("keys.yaml"), b"", "shop", key)
