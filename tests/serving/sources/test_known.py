@@ -80,11 +80,11 @@ def test_the_weights_of_several_items_add_up(together: ServingModel) -> None:
 
 def test_of_another_vertical_only_those_of_its_own_shelf_are_proposed(tmp_path: Path) -> None:
     """The weights are of rows of the vocabulary; on a shelf items stand elsewhere."""
-    model = model_of(tmp_path, replace(TOGETHER, catalogues={SHOP: ((2, 12),), "other": ((0, 2), (12, 60))}))
+    model = model_of(tmp_path, replace(TOGETHER, catalogues={"other": ((0, 10), (55, 60)), SHOP: ((10, 55),)}))
     view = stocked(model, SHOP, goods(), sources=SIMILAR)
-    ranked = recommend(RecommendationRequest(4, like_item_id="item-3"), None, view)
-    assert ids(ranked)[0] == "item-10"
-    assert {int(item_id.removeprefix("item-")) for item_id in ids(ranked)} <= set(range(2, 12))
+    ranked = recommend(RecommendationRequest(20, like_item_id="item-11"), None, view)
+    assert (ranked.items[0].item_id, ranked.items[0].score) == ("item-20", pytest.approx(1.1))
+    assert {int(item_id.removeprefix("item-")) for item_id in ids(ranked)} <= set(range(10, 55))
 
 
 def test_what_is_sold_out_goes_with_nothing(together: ServingModel) -> None:
@@ -97,6 +97,12 @@ def test_nothing_is_like_what_the_model_does_not_know_and_the_list_is_full_all_t
     ranked = recommend(RecommendationRequest(5, like_item_id="new"), None, view)
     assert len(ranked.items) == 5
     assert {item.source for item in ranked.items} == {"popular"}
+
+
+def test_what_was_met_may_come_again_but_not_as_what_is_like_itself(plain: ServingModel) -> None:
+    view = stocked(plain, SHOP, goods(), sources=SIMILAR, repeats={"default": "show"})
+    ranked = recommend(RecommendationRequest(5, session_item_ids=("item-3",)), None, view)
+    assert ids(ranked) == by_cosine(3)[:5]
 
 
 def test_an_item_is_not_like_itself(plain: ServingModel) -> None:
