@@ -75,6 +75,7 @@ class Away:
         if self.failure is not None:
             raise self.failure
         self.opened += 1
+        await asyncio.sleep(0)  # the others have their turn
         graph = InMemorySocialGraph()
         await graph.add([Tie("follow", "ann", "bob")])
         yield graph

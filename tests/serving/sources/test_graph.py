@@ -86,9 +86,9 @@ def test_posts_of_friends_and_followed_come_newest_first_and_in_turn_with_what_f
     )
     met = sorted(("item-3", "item-4"), key=lambda item_id: COUNTS[item_id])
 
-    ranked = answer(model, asked_by(neighbours), items)
-
-    assert sourced(ranked, "graph") == ["new", met[0], "mid", met[1], "old"]
+    for sources in ([GRAPH], [PERSONAL, {**GRAPH, "share": 1.0}]):
+        ranked = answer(model, asked_by(neighbours, "item-2"), items, k=5, sources=sources)
+        assert ids(ranked) == ["new", met[0], "mid", met[1], "old"]
 
 
 def test_what_the_person_met_already_does_not_come_from_friends(model: ServingModel) -> None:
@@ -151,6 +151,13 @@ def test_without_the_graph_the_list_is_whole_and_says_so(model: ServingModel) ->
     ranked = answer(model, asked_by(None, "item-2"), items, k=30, sources=[PERSONAL, {**GRAPH, "share": 0.3}])
     assert ranked.degraded == ("graph-unavailable",)
     assert sorted(ids(ranked)) == sorted(item.item_id for item in KNOWN[:20] if item.item_id != "item-2")
+
+
+def test_who_asks_without_an_identity_has_no_graph_to_miss(model: ServingModel) -> None:
+    view = stocked(model, "social", [*KNOWN, post("closed", "bob", 0, "followers")], respects_graph=True)
+    ranked = recommend(RecommendationRequest(100), None, view)
+    assert ranked.degraded == ()
+    assert sorted(ids(ranked)) == sorted(COUNTS)
 
 
 def test_a_placement_that_does_not_use_the_graph_does_not_miss_it(model: ServingModel) -> None:
