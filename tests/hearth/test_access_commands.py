@@ -1,12 +1,18 @@
 """`hearth keys new-api-key`, `hearth placements check` and what `hearth serve` refuses, as an operator types them."""
 
+import asyncio
+import json
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from feature_store.encryption import own_keys
+from feature_store.events import Event
+from feature_store.sqlite import open_sqlite
 from serving.access.keys import caller_with, parse_keys
+from serving.access.tenants import person_of
 from tests.hearth.command import ROOT, Command, Ended
 
 Run = Callable[..., Ended]
@@ -67,3 +73,23 @@ def test_a_server_does_not_let_everybody_in_unless_that_is_said(run: Run, tmp_pa
     assert "none.toml" in run(*serve, "--placements", tmp_path / "none.toml").error()
     assert "none.toml" in run(*serve, "--api-keys", tmp_path / "none.toml").error()
     assert "certificate_key go together" in run(*serve, "--certificate", tmp_path / "none.pem").error()
+
+
+def test_a_tenants_person_is_exported_and_erased_and_the_servers_own_of_that_id_stays(run: Run, tmp_path: Path) -> None:
+    store, keys = tmp_path / "people.sqlite", tmp_path / "people.keys"
+
+    async def fill() -> None:
+        async with open_sqlite(store, own_keys(keys)) as stores:
+            people = (person_of("shop", "anna"), "anna")
+            await stores.events.put([Event(f"e-{who}", who, f"item-of-{len(who)}", "view", 1.0) for who in people])
+
+    asyncio.run(fill())
+    cell = ("--store", store, "--store-key", keys)
+    own = run("people", "export", "anna", *cell).json()
+    of_shop = run("people", "export", "anna", "--tenant", "shop", *cell).json()
+    assert (own["user_id"], of_shop["user_id"]) == ("anna", "anna")
+    assert "item-of-4" in json.dumps(own)
+    assert "item-of-10" in json.dumps(of_shop)
+    assert run("people", "erase", "anna", "--tenant", "shop", "--yes", "--json", *cell).json()["complete"]
+    assert run("people", "export", "anna", *cell).json() == own
+    assert "item-of-10" not in json.dumps(run("people", "export", "anna", "--tenant", "shop", *cell).json())
