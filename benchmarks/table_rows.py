@@ -56,7 +56,7 @@ def _fedavg(rates: Sequence[float], **fedavg: Any) -> list[Changes]:
 
 
 def _adaptive(optimizer: str) -> list[Changes]:
-    return [_averaging({"optimizer": optimizer, "learning_rate": rate}) for rate in (0.03, 0.1, 0.3)]
+    return [_averaging({"optimizer": optimizer, "learning_rate": rate}) for rate in (0.1, 0.3, 1.0)]
 
 
 _RATES = (1.0, 10.0, 100.0)  # of the server: the mean of a cohort moves an item that few of it have met very little

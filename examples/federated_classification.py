@@ -126,7 +126,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = "mnist_10k" if mnist_file().exists() else "digits"
     count = numbers(int, 1, 1_000_000)
-    rate = numbers(float, 1e-6, 1e6)
+    rate = numbers(float, 1e-6, 1e12)
     parser.add_argument("--data", choices=("digits", "mnist_10k"), default=default, help=f"default: {default}")
     for name, kind, value, said in (
         ("devices", count, 10, "how many devices share the digits"),

@@ -35,13 +35,14 @@ from feature_store.ad_counters import (
 )
 from feature_store.ad_counters_sealing import ShowSealing
 from feature_store.encryption import KeyRing
-from feature_store.index_secret_redis import redis_secret, reseal_redis_secret
+from feature_store.index_secret_redis import WatchedSecret, reseal_redis_secret, watched_secret
 from feature_store.lua import fields, script
 from feature_store.redis_connection import Argument, RedisConnection, connected
 from feature_store.redis_rewriting import RedisRewriting, rewriting_of
 from feature_store.redis_scripts import REPLACE
 from feature_store.redis_settings import RedisSettings
 from feature_store.stores import JsonObject
+from feature_store.unreadable import Unreadable
 
 _HEADER, _PERSON = b"hearth:ads:header", b"hearth:ads:{"
 _SHOWS_OF = "hearth:ads:{*}:" + "[0-9a-f]" * 32  # anybody
@@ -166,9 +167,10 @@ async def open_redis_counters(
     zone: where a day begins; the same for all.
     """
     async with connected(settings) as connection:
-        sealing = ShowSealing(keys, (await redis_secret(connection, _HEADER, keys, _SHOWS_OF)).secret)
+        secret = await watched_secret(connection, _HEADER, keys, _SHOWS_OF)
+        sealing = ShowSealing(keys, secret.secret)
         async with rewriting_of(connection, settings.rewrite_after) as rewriting:
-            yield RedisAdCounters(connection, sealing, rewriting, clock, zone)
+            yield RedisAdCounters(connection, secret, sealing, rewriting, clock, zone)
 
 
 class RedisAdCounters:
@@ -177,12 +179,13 @@ class RedisAdCounters:
     def __init__(
         self,
         connection: RedisConnection,
+        secret: WatchedSecret,
         sealing: ShowSealing,
         rewriting: RedisRewriting,
         clock: Clock | None,
         zone: tzinfo,
     ) -> None:
-        self._connection, self._sealing, self._rewriting = connection, sealing, rewriting
+        self._connection, self._secret, self._sealing, self._rewriting = connection, secret, sealing, rewriting
         self._clock, self._zone = clock, zone
         self._ahead = 0.0  # seconds that the clock of Redis is ahead of ours
         self._looked = -_LOOK_AGAIN  # when that was found out, by the clock that nobody sets
@@ -212,6 +215,7 @@ class RedisAdCounters:
     async def try_show(self, person: str, cap: Cap, impression_id: str) -> Show:
         """See `AdCounters.try_show`. One round trip."""
         require_show(person, impression_id)
+        await self._secret.look_again()
         sealing = self._sealing
         ad, impression = sealing.ad(person, cap.ad), sealing.impression(person, cap.ad, impression_id)
         sealed = sealing.seal(sealing.person(person), cap.ad)
@@ -222,11 +226,13 @@ class RedisAdCounters:
 
     async def take_back_show(self, person: str, ad: str, impression_id: str) -> bool:
         """See `AdCounters.take_back_show`. Where a reply was lost and the script ran again, it says False."""
+        await self._secret.look_again()
         at = (self._sealing.ad(person, ad).hex(), self._sealing.impression(person, ad, impression_id).hex())
         return bool((await self._connection.write(_TAKE_BACK, self._person(person), *at)).reply)
 
     async def shown(self, person: str, caps: Sequence[Cap]) -> list[int]:
         """See `AdCounters.shown`."""
+        await self._secret.look_again()
         key, now = self._person(person), await self._now()
         asked = [("HGETALL", key + b":" + self._sealing.ad(person, cap.ad).hex().encode()) for cap in caps]
         found = map(fields, await self._connection.ask_all(asked))
@@ -234,6 +240,7 @@ class RedisAdCounters:
 
     async def delete(self, user_id: str) -> int:
         """See `AdCounters.delete`. How long the bytes stay in Redis's files: `RedisSettings.rewrite_after`."""
+        await self._secret.look_again()
         person = self._person(user_id)
         if not await self._connection.ask("EXISTS", person):
             return 0
@@ -247,6 +254,7 @@ class RedisAdCounters:
 
     async def export(self, user_id: str) -> JsonObject:
         """See `AdCounters.export`."""
+        await self._secret.look_again()
         key, person = self._person(user_id), self._sealing.person(user_id)
         ads = await self._connection.ask("ZRANGE", key, 0, -1)
         found = map(fields, await self._connection.ask_all([("HGETALL", key + b":" + ad) for ad in ads]))
@@ -255,14 +263,18 @@ class RedisAdCounters:
 
     async def rotate(self) -> int:
         """See `AdCounters.rotate`."""
+        await self._secret.look()
+        unreadable = Unreadable()
         sealed = await reseal_redis_secret(self._connection, _HEADER, self._sealing.keys)
         async for keys in self._connection.keys(_SHOWS_OF):
             for key in keys:
-                sealed += await self._reseal(key)
+                person = bytes.fromhex(key[len(_PERSON) : key.index(b"}")].decode())
+                with unreadable.left_out(person):
+                    sealed += await self._reseal(key, person)
+        unreadable.tell(self._connection.place, f"{sealed} values of shows were sealed anew")
         return sealed
 
-    async def _reseal(self, key: bytes) -> int:
-        person = bytes.fromhex(key[len(_PERSON) : key.index(b"}")].decode())
+    async def _reseal(self, key: bytes, person: bytes) -> int:
         value = await self._connection.ask("HGET", key, "ad")
         fresh = None if value is None else self._sealing.resealed(person, value)
         return 0 if fresh is None else int((await self._connection.write(REPLACE, key, "ad", value, fresh)).reply)

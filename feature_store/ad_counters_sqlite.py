@@ -26,6 +26,7 @@ from feature_store.encryption import KeyRing
 from feature_store.index_secret_sqlite import HEADER_TABLE, reseal_sqlite_secret, sqlite_secret
 from feature_store.sqlite_file import Schema, SQLiteFile, open_file
 from feature_store.stores import JsonObject
+from feature_store.unreadable import UNREADABLE, Unreadable
 
 _SCHEMA = Schema(
     application_id=0x48525443,  # "HRTC"
@@ -173,11 +174,17 @@ class SQLiteAdCounters:
         return await self._file.read(operation)
 
     async def delete(self, user_id: str) -> int:
-        """See `AdCounters.delete`. The bytes are gone from the file when it returns."""
+        """See `AdCounters.delete`. The bytes are gone from the file when it returns.
+
+        What cannot be opened is removed too, and all that counted is one thing then.
+        """
         owner = self._sealing.person(user_id)
 
         def operation(connection: sqlite3.Connection) -> int:
-            counting = len(self._counting(connection, owner))
+            try:
+                counting = len(self._counting(connection, owner))
+            except UNREADABLE:
+                counting = 1
             connection.execute("DELETE FROM shows WHERE person = ?", (owner,))
             return counting
 
@@ -194,14 +201,18 @@ class SQLiteAdCounters:
 
     async def rotate(self) -> int:
         """See `AdCounters.rotate`."""
+        unreadable = Unreadable()
         sealed = await self._file.write(lambda connection: reseal_sqlite_secret(connection, self._sealing.keys))
         after: tuple[bytes, bytes, bytes] | None = (b"", b"", b"")
         while after is not None:
-            after, some = await self._reseal_after(after)
+            after, some = await self._reseal_after(after, unreadable)
             sealed += some
+        unreadable.tell(str(self._file.path), f"{sealed} values of shows were sealed anew")
         return sealed
 
-    async def _reseal_after(self, after: tuple[bytes, bytes, bytes]) -> tuple[tuple[bytes, bytes, bytes] | None, int]:
+    async def _reseal_after(
+        self, after: tuple[bytes, bytes, bytes], unreadable: Unreadable
+    ) -> tuple[tuple[bytes, bytes, bytes] | None, int]:
         def operation(connection: sqlite3.Connection) -> tuple[tuple[bytes, bytes, bytes] | None, int]:
             rows = connection.execute(
                 "SELECT person, ad, impression, sealed FROM shows WHERE (person, ad, impression) > (?, ?, ?) "
@@ -210,10 +221,11 @@ class SQLiteAdCounters:
             ).fetchall()
             some = 0
             for *at, sealed in rows:
-                fresh = self._sealing.resealed(at[0], sealed)
-                if fresh is not None:
-                    update = "UPDATE shows SET sealed = ? WHERE person = ? AND ad = ? AND impression = ?"
-                    some += connection.execute(update, (fresh, *at)).rowcount
+                with unreadable.left_out(at[0]):
+                    fresh = self._sealing.resealed(at[0], sealed)
+                    if fresh is not None:
+                        update = "UPDATE shows SET sealed = ? WHERE person = ? AND ad = ? AND impression = ?"
+                        some += connection.execute(update, (fresh, *at)).rowcount
             return (rows[-1][:3] if rows else None), some
 
         return await self._file.write(operation)

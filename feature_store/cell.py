@@ -10,6 +10,7 @@ from feature_store.ad_counters import AdCounters
 from feature_store.ad_counters_redis import open_redis_counters
 from feature_store.ad_counters_sqlite import open_sqlite_counters
 from feature_store.encryption import KeyRing
+from feature_store.errors import CorruptStore, UnknownKey
 from feature_store.redis_settings import RedisSettings
 from feature_store.redis_store import open_redis
 from feature_store.social_graph import SocialGraph
@@ -17,6 +18,7 @@ from feature_store.social_graph_redis import open_redis_graph
 from feature_store.social_graph_sqlite import open_sqlite_graph
 from feature_store.sqlite import open_sqlite
 from feature_store.stores import LocalStores, PlaceOfPeople
+from feature_store.unreadable import UNREADABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,20 @@ class Cell(NamedTuple):
         return {name: place for name, place in places.items() if place is not None}
 
     async def rotate(self) -> int:
-        """Seal all of it with the newest key, as `PlaceOfPeople.rotate`; how many values that were."""
-        sealed = await self.stores.events.rotate() + await self.stores.embeddings.rotate()
-        for place in self.further.values():
-            sealed += await place.rotate()
+        """Seal all of it with the newest key, as `PlaceOfPeople.rotate`; how many values that were.
+
+        Raises:
+            CorruptStore, UnknownKey: of some people something cannot be read. It is done with all else, in all places.
+        """
+        sealed, left_out = 0, list[CorruptStore | UnknownKey]()
+        further = [place.rotate for place in self.further.values()]
+        for rotate in (self.stores.events.rotate, self.stores.embeddings.rotate, *further):
+            try:
+                sealed += await rotate()
+            except UNREADABLE as error:
+                left_out.append(error)
+        if left_out:
+            raise type(left_out[0])("; ".join(map(str, left_out)))
         return sealed
 
 

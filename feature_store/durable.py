@@ -5,7 +5,7 @@ import glob
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -32,19 +32,32 @@ def create(path: Path, content: bytes, mode: int = 0o644) -> None:
     try:
         write_synced(draft, content, mode)
         path.hardlink_to(draft)  # unlike a rename, never over a file that is there
+    except OSError as error:
+        _name(error, path)
+        raise
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):  # where the path goes through a file, there is no draft either
+            draft.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
-def replace(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Put the content in the place of the file: a reader sees the old bytes or the new ones, never a part."""
+def replace(path: Path, content: bytes, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
+    """Put the content in the place of the file: a reader sees the old bytes or the new ones, never a part.
+
+    owner: numbers of the user and the group that the file is to be of; else those of this process.
+    """
     draft = _draft_of(path)
     try:
         write_synced(draft, content, mode)
+        if owner is not None:
+            draft.chmod(mode)  # whatever the umask
+            os.chown(draft, *owner)
         draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
+    except BaseException as error:
+        if isinstance(error, OSError):
+            _name(error, path)
+        with suppress(NotADirectoryError):
+            draft.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 
@@ -76,6 +89,27 @@ def exclusive(lock: Path, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def exclusive_file(path: Path) -> Iterator[os.stat_result]:
+    """Hold a file that is there alone, so that it may be read and replaced; what is known of it.
+
+    Whoever waited while it was replaced goes on with the one that is there now.
+    """
+    while True:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            held = os.fstat(file.fileno())
+            if os.path.samestat(held, path.stat()):
+                yield held
+                return
+
+
+def _name(error: OSError, path: Path) -> None:
+    """Let the error name what was asked for, and not the draft."""
+    error.filename = str(path)
+    del error.filename2  # None would be shown
 
 
 def _draft_of(path: Path) -> Path:

@@ -6,6 +6,9 @@ import numpy as np
 
 from feature_store.arrays import Float32Array
 from feature_store.errors import BadInput, CheckpointMismatch
+from feature_store.events import require_id
+
+_LARGEST_WATERMARK = 2**64 - 1  # as stores write it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +31,9 @@ class UserEmbedding:
                 f"a user embedding is a float32 vector of at least one number; "
                 f"got {self.vector.dtype} of shape {self.vector.shape}"
             )
+        require_id("checkpoint_id of a user embedding", self.checkpoint_id)
+        if not 0 <= self.watermark <= _LARGEST_WATERMARK:
+            raise BadInput(f"the watermark of a user embedding is 0 to {_LARGEST_WATERMARK}; got {self.watermark}")
         if not np.isfinite(self.vector).all():
             raise BadInput("a user embedding holds finite numbers only; got NaN or infinity")
 

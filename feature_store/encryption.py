@@ -16,6 +16,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -99,8 +100,14 @@ def pseudonym(secret: bytes, *parts: str) -> bytes:
     """What stands for a person, or for something of a person, in keys of a store: 16 bytes, the same every time.
 
     secret: the store's own, which does not change when its keys do: it rests in the store, sealed.
+
+    Raises:
+        BadInput: a part is text that UTF-8 cannot write, so that nobody in any store can have it.
     """
-    content = b"".join(len(part := text.encode()).to_bytes(4, "big") + part for text in parts)
+    try:
+        content = b"".join(len(part := text.encode()).to_bytes(4, "big") + part for text in parts)
+    except UnicodeEncodeError:
+        raise BadInput("an id is text that UTF-8 can write; got half of a surrogate pair") from None
     return hmac.digest(secret, content, hashlib.sha256)[:PSEUDONYM_BYTES]
 
 
@@ -150,10 +157,18 @@ def own_keys(path: Path) -> KeyRing:
 
 
 def add_key(path: Path) -> KeyRing:
-    """Put a new key on top of those of a key file, and give its ring; the file is the old one or the new one, whole."""
+    """Put a new key on top of those of a key file, and give its ring; the file is the old one or the new one, whole.
+
+    It stays its owner's and its group's, as servers may run under another account, and where the path is a link, the
+    file that the link leads to is changed. Several at once come one after the other, and none of their keys is lost.
+    """
+    path = path.resolve()
     keys_from_file(path)  # nothing is put on top of what is no key file
-    durable.replace(path, base64.urlsafe_b64encode(new_key()) + b"\n" + path.read_bytes(), mode=0o600)
-    return keys_from_file(path)
+    with durable.exclusive_file(path) as found:
+        text = base64.urlsafe_b64encode(new_key()).decode() + "\n" + path.read_text("ascii")
+        ring = keys_from_text(text, str(path))
+        durable.replace(path, text.encode(), stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid))
+    return ring
 
 
 def _key_id(key: bytes) -> bytes:

@@ -1,11 +1,13 @@
 """Events: what a person did with an item, and the history they add up to."""
 
 import math
+import sys
 from dataclasses import dataclass
 
 from feature_store.errors import BadInput
 
 LATEST_TIMESTAMP = 1e11  # the year 5138; what is later was meant as milliseconds
+_LARGEST_VALUE = sys.float_info.max
 LONGEST_ID = 256  # characters; an id is a key in stores and logs of size, not a document
 
 
@@ -37,7 +39,7 @@ class Event:
             require_id("vertical of an event", self.vertical)
         if not 0 <= self.timestamp < LATEST_TIMESTAMP:
             raise BadInput(f"timestamp of an event is seconds (not milliseconds) since 1970; got {self.timestamp}")
-        if self.value is not None and not math.isfinite(self.value):
+        if self.value is not None and not -_LARGEST_VALUE <= self.value <= _LARGEST_VALUE:  # NaN is not either
             raise BadInput(f"value of an event is a finite number; got {self.value}")
 
 
@@ -50,6 +52,12 @@ def require_id(name: str, text: str) -> None:
             text.encode()
         except UnicodeEncodeError:  # JSON can carry half of a surrogate pair; no store can write it
             raise BadInput(f"{name} is text that UTF-8 can write; got half of a surrogate pair") from None
+
+
+def require_time(name: str, time: float) -> None:
+    """Raise `BadInput` for what is no time: compared with NaN, everything would be older."""
+    if not math.isfinite(time):
+        raise BadInput(f"{name} is a finite number of seconds since 1970; got {time}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,13 @@ def faults_of(error: ValidationError) -> str:
     ...     print(faults_of(error))
     dim: Input should be a valid integer, unable to parse string as an integer
     """
+
+    def said(message: str) -> str:
+        return message.removeprefix("Value error, ")  # pydantic's word for an error of ours
+
     found = error.errors(include_url=False, include_input=False, include_context=False)
-    words = [": ".join([".".join(map(str, fault["loc"])), fault["msg"]]).removeprefix(": ") for fault in found[:_MOST]]
+    words = [
+        ": ".join([".".join(map(str, fault["loc"])), said(fault["msg"])]).removeprefix(": ") for fault in found[:_MOST]
+    ]
     more = len(found) - len(words)
     return "; ".join(words) + (f"; and {more} more" if more else "")

@@ -5,6 +5,7 @@ they are next asked for, after a new bundle as after a new event. Vectors, event
 """
 
 from feature_store.embedding import UserEmbedding
+from feature_store.folded import keep_folded
 from feature_store.item_bundle import ItemBundle
 from feature_store.item_bundle_rank import Ranked, folded_in, rank
 from feature_store.met import MetItems
@@ -39,5 +40,5 @@ async def _embedding(stores: LocalStores, bundle: ItemBundle, user_id: str, met:
     vector = folded_in(bundle, bundle.vocabulary.known_rows(met.item_ids))
     made = UserEmbedding(vector, checkpoint_id, met.watermark)
     if met.item_ids:  # of somebody of whom nothing is known, nothing is kept
-        await stores.embeddings.put(user_id, made)
+        await keep_folded(stores, {user_id: made})
     return made

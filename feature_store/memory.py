@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from feature_store.embedding import UserEmbedding
 from feature_store.encryption import KEY_BYTES, pseudonym
 from feature_store.event_weights import EventWeights
-from feature_store.events import Event, History, require_id
+from feature_store.events import Event, History, require_id, require_time
 from feature_store.export import exported_embeddings, exported_record
 from feature_store.history_limits import HistoryLimits
 from feature_store.met import MetItems
@@ -72,6 +72,7 @@ class InMemoryEventStore:
 
     async def forget_before(self, time: float) -> int:
         """See `EventStore.forget_before`."""
+        require_time("the time before which is forgotten", time)
         gone = 0
         for user_id, record in list(self._records.items()):
             left = forget_before(record, time, new_token())

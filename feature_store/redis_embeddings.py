@@ -16,6 +16,7 @@ from feature_store.redis_people import Person, RedisPeople
 from feature_store.redis_rewriting import RedisRewriting
 from feature_store.redis_scripts import DELETE_EMBEDDINGS, PUT_EMBEDDING
 from feature_store.stores import KEPT_CHECKPOINTS, JsonObject, require_dim
+from feature_store.unreadable import Unreadable
 
 _DIMS = b"hearth:dims"
 _AT_ONCE = 200  # people whose embeddings are in our memory at the same time
@@ -59,7 +60,8 @@ class RedisUserEmbeddingStore:
     async def delete(self, user_id: str) -> int:
         """See `UserEmbeddingStore.delete`. How long the bytes stay in Redis's files: `RedisSettings.rewrite_after`."""
         person = await self._people.person(user_id)
-        held = len(await self._checkpoints(person))
+        fields = await self._connection.ask("HKEYS", person.key)
+        held = sum(field.startswith(b"e:") for field in fields)
         if not held:
             return 0
         async with self._rewriting.erasing():
@@ -78,21 +80,24 @@ class RedisUserEmbeddingStore:
 
     async def checkpoint_ids(self) -> set[str]:
         """See `UserEmbeddingStore.checkpoint_ids`. Everybody is looked at."""
-        found: set[str] = set()
+        found, unreadable = set[str](), Unreadable()
         async for some in self._people.everybody():
-            for checkpoint_ids in await self._checkpoints_of(some):
+            for checkpoint_ids in (await self._checkpoints_of(some, unreadable)).values():
                 found.update(checkpoint_ids)
+        unreadable.tell(self._connection.place, f"{len(found)} checkpoints were found")
         return found
 
     async def rotate(self) -> int:
         """See `UserEmbeddingStore.rotate`."""
-        sealed_anew = 0
+        sealed_anew, unreadable = 0, Unreadable()
         async for everyone in self._people.everybody():
             for start in range(0, len(everyone), _AT_ONCE):
-                some = everyone[start : start + _AT_ONCE]
-                held = zip(some, await self._checkpoints_of(some), strict=True)
-                places = {person: {_field(each): _sealed_as(each) for each in ids} for person, ids in held if ids}
-                sealed_anew += await self._people.reseal(places)
+                held = await self._checkpoints_of(everyone[start : start + _AT_ONCE], unreadable)
+                places = {
+                    person: {_field(each): _sealed_as(each) for each in ids} for person, ids in held.items() if ids
+                }
+                sealed_anew += await self._people.reseal(places, unreadable)
+        unreadable.tell(self._connection.place, f"{sealed_anew} embeddings were sealed anew")
         return sealed_anew
 
     async def _sealed(self, user_id: str, embedding: UserEmbedding) -> Command:
@@ -110,9 +115,13 @@ class RedisUserEmbeddingStore:
     async def _checkpoints(self, person: Person) -> list[str]:
         return _listed(await self._connection.ask("HGET", person.key, "o"))
 
-    async def _checkpoints_of(self, some: Sequence[Person]) -> list[list[str]]:
+    async def _checkpoints_of(self, some: Sequence[Person], unreadable: Unreadable) -> dict[Person, list[str]]:
         orders = await self._connection.ask_all([("HGET", person.key, "o") for person in some], at_once=1000)
-        return [_listed(order) for order in orders]
+        listed = {}
+        for person, order in zip(some, orders, strict=True):
+            with unreadable.left_out(person.pseudonym):
+                listed[person] = _listed(order)
+        return listed
 
     def _opened(self, person: Person, checkpoint_id: str, sealed: Reply) -> UserEmbedding | None:
         if sealed is None:

@@ -5,13 +5,13 @@ anew from what is there now.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from feature_store import person_record
-from feature_store.errors import StoreUnavailable
+from feature_store.errors import CorruptStore, StoreUnavailable
 from feature_store.event_weights import EventWeights
-from feature_store.events import Event, History
+from feature_store.events import Event, History, require_time
 from feature_store.export import exported_record
 from feature_store.history_limits import HistoryLimits
 from feature_store.met import MetItems
@@ -20,8 +20,9 @@ from feature_store.person_record import PersonRecord, by_person, new_token
 from feature_store.redis_connection import Argument, Command, RedisConnection
 from feature_store.redis_people import Person, RedisPeople
 from feature_store.redis_rewriting import RedisRewriting
-from feature_store.redis_scripts import DELETE_HISTORY, PUT_HISTORY, TOKEN_BYTES, TRY
+from feature_store.redis_scripts import DELETE_HISTORY, DROP_HISTORY, PUT_HISTORY, TOKEN_BYTES, TRY
 from feature_store.stores import Clock, JsonObject
+from feature_store.unreadable import UNREADABLE, Unreadable
 
 _ID, _LOG, _MET = "id", "log", "met"
 _PLACES = {name: name.encode() for name in (_ID, _LOG, _MET)}  # what each is sealed as
@@ -104,10 +105,18 @@ class RedisEventStore:
         ]
 
     async def delete(self, user_id: str) -> int:
-        """See `EventStore.delete`. How long the bytes stay in Redis's files: `RedisSettings.rewrite_after`."""
+        """See `EventStore.delete`. What cannot be opened is removed too, and counts as one thing.
+
+        How long the bytes stay in Redis's files: `RedisSettings.rewrite_after`.
+        """
         person = await self._people.person(user_id)
         for _ in range(_ROUNDS):
-            ((token, record),) = await self._held({user_id: person})
+            try:
+                ((token, record),) = await self._held({user_id: person})
+            except UNREADABLE:
+                async with self._rewriting.erasing():
+                    await self._connection.write(DROP_HISTORY, person.key)
+                return 1
             if record is None:
                 return 0
             async with self._rewriting.erasing():
@@ -123,11 +132,14 @@ class RedisEventStore:
 
     async def forget_before(self, time: float) -> int:
         """See `EventStore.forget_before`."""
+        require_time("the time before which is forgotten", time)
+        unreadable = Unreadable()
         gone = 0
         async with self._rewriting.erasing():
             async for some in self._people.everybody():
                 for start in range(0, len(some), _AT_ONCE):
-                    gone += await self._forget(some[start : start + _AT_ONCE], time)
+                    gone += await self._forget(some[start : start + _AT_ONCE], time, unreadable)
+        unreadable.tell(self._connection.place, f"{gone} events were forgotten")
         return gone
 
     async def try_write(self) -> None:
@@ -137,17 +149,22 @@ class RedisEventStore:
 
     async def rotate(self) -> int:
         """See `EventStore.rotate`."""
+        unreadable = Unreadable()
         sealed_anew = await self._people.rotate()
         async for some in self._people.everybody():
             for start in range(0, len(some), _AT_ONCE):
-                sealed_anew += await self._people.reseal(dict.fromkeys(some[start : start + _AT_ONCE], _PLACES))
+                places = dict.fromkeys(some[start : start + _AT_ONCE], _PLACES)
+                sealed_anew += await self._people.reseal(places, unreadable)
+        unreadable.tell(self._connection.place, f"{sealed_anew} values were sealed anew")
         return sealed_anew
 
     async def user_ids(self) -> AsyncIterator[str]:
         """See `EventStore.user_ids`. In a cluster whose slots move meanwhile, somebody may be left out."""
+        unreadable = Unreadable()
         async for some in self._people.everybody():
-            for user_id in (await self._ids(some)).values():
+            for user_id in (await self._ids(some, unreadable)).values():
                 yield user_id
+        unreadable.tell(self._connection.place, "everybody was named")
 
     def pseudonym(self, user_id: str) -> str:
         """See `EventStore.pseudonym`."""
@@ -162,8 +179,18 @@ class RedisEventStore:
         sealed = await self._connection.ask("HGET", person.key, _LOG)
         return None if sealed is None else log_from_bytes(user_id, self._opened(person, _LOG, sealed))
 
-    async def _forget(self, some: Sequence[Person], time: float) -> int:
-        ids = await self._ids(some)
+    async def _forget(self, some: Sequence[Person], time: float, unreadable: Unreadable) -> int:
+        """How many events; where a value is damaged, each of these people alone, so that it costs nobody else."""
+        ids = await self._ids(some, unreadable)
+        try:
+            return await self._forget_together(ids, time)
+        except UNREADABLE as error:
+            if len(ids) == 1:
+                unreadable.add(next(iter(ids)).pseudonym, error)
+                return 0
+            return sum([await self._forget([person], time, unreadable) for person in ids])
+
+    async def _forget_together(self, ids: Mapping[Person, str], time: float) -> int:
         gone: dict[str, int] = {}
 
         def forgotten(user_id: str, record: PersonRecord | None, token: int) -> PersonRecord | None:
@@ -214,21 +241,24 @@ class RedisEventStore:
         replies = await self._connection.ask_all([("HMGET", person.key, "n", _LOG) for person in people.values()])
         held = []
         for (user_id, person), (tokens, sealed) in zip(people.items(), replies, strict=True):
-            if tokens is None or sealed is None:
+            if sealed is None:
                 held.append(_Held(b"", None))
+            elif tokens is None:
+                raise CorruptStore("a history has lost the tokens of its writes: the store's data is damaged")
             else:
                 record = log_from_bytes(user_id, self._opened(person, _LOG, sealed))
                 held.append(_Held(tokens[:TOKEN_BYTES], record))
         return held
 
-    async def _ids(self, some: Sequence[Person]) -> dict[Person, str]:
+    async def _ids(self, some: Sequence[Person], unreadable: Unreadable) -> dict[Person, str]:
         """The ids of those of these people who have a history."""
         replies = await self._connection.ask_all([("HGET", person.key, _ID) for person in some], at_once=1000)
-        return {
-            person: self._opened(person, _ID, sealed).decode()
-            for person, sealed in zip(some, replies, strict=True)
-            if sealed is not None
-        }
+        ids = {}
+        for person, sealed in zip(some, replies, strict=True):
+            if sealed is not None:
+                with unreadable.left_out(person.pseudonym):
+                    ids[person] = self._opened(person, _ID, sealed).decode()
+        return ids
 
     def _sealed(self, person: Person, record: PersonRecord) -> list[Argument]:
         contents = {

@@ -6,21 +6,19 @@
 The braces make a person's pseudonym what a cluster chooses the slot by.
 """
 
-import time
 from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 from feature_store.encryption import KeyRing, pseudonym
-from feature_store.errors import CorruptStore, StoreUnavailable
-from feature_store.index_secret import IndexSecret
-from feature_store.index_secret_redis import kept_secret, redis_secret, reseal_redis_secret
+from feature_store.errors import CorruptStore
+from feature_store.index_secret_redis import WatchedSecret, reseal_redis_secret, watched_secret
 from feature_store.redis_connection import Argument, Command, RedisConnection
 from feature_store.redis_scripts import REPLACE
+from feature_store.unreadable import Unreadable
 
 HEADER = b"hearth:header"
 _PERSON, _END = b"hearth:{", b"}"
 _EVERYBODY = "hearth:{*}"
-_LOOK_AGAIN = 5.0  # seconds: a server that lost its memory is noticed after that time at the latest
 
 
 class Person(NamedTuple):
@@ -31,36 +29,28 @@ class Person(NamedTuple):
 
 
 class RedisPeople:
-    """Where each person is in one store, and what seals what is held of them; `open_people` makes it.
+    """Where each person is in one store, and what seals what is held of them; `open_people` makes it."""
 
-    index: None where the server could not be reached yet: who asks first once it can be finds the secret.
-    """
-
-    def __init__(self, connection: RedisConnection, ring: KeyRing, index: IndexSecret | None) -> None:
+    def __init__(self, connection: RedisConnection, ring: KeyRing, secret: WatchedSecret) -> None:
         self.connection, self.ring = connection, ring
-        self._index = index
-        self._looked = time.monotonic()
+        self._secret = secret
 
     async def person(self, user_id: str) -> Person:
         """Where that person is, or would be.
 
         Raises:
-            StoreUnavailable: the server has been emptied since, and is another store now. This is looked at every
-                few seconds, as what is written for a pseudonym of the old secret would not be found any more.
+            StoreUnavailable: the server has been emptied since, and is another store now; or was never there.
         """
-        if self._index is None or time.monotonic() - self._looked > _LOOK_AGAIN:
-            await self._look()
+        await self._secret.look_again()
         return self.named(user_id)
 
     def named(self, user_id: str) -> Person:
         """The same, without looking whether the store is still there; raises `StoreUnavailable` if it never was."""
-        if self._index is None:
-            raise StoreUnavailable(f"the Redis at {self.connection.place} could not be reached yet")
-        return _person_of(pseudonym(self._index.secret, user_id))
+        return _person_of(pseudonym(self._secret.secret, user_id))
 
     async def everybody(self) -> AsyncIterator[list[Person]]:
         """All people that there are, some at a time, each once: 16 bytes of everyone are remembered meanwhile."""
-        await self._look()
+        await self._secret.look()
         seen: set[bytes] = set()
         async for keys in self.connection.keys(_EVERYBODY):
             new = []
@@ -75,53 +65,32 @@ class RedisPeople:
         """Seal the secret anew, if that is not done; how many values were."""
         return await reseal_redis_secret(self.connection, HEADER, self.ring)
 
-    async def reseal(self, places: Mapping[Person, Mapping[str, bytes]]) -> int:
+    async def reseal(self, places: Mapping[Person, Mapping[str, bytes]], unreadable: Unreadable) -> int:
         """Seal those of these values anew that are not sealed with the newest key; how many were.
 
         One that changes meanwhile is not: whoever writes it seals it with a key of their own.
 
         places: of each person the fields of the hash, and what each is sealed as.
+        unreadable: takes those of whom something cannot be opened.
         """
         held = await self.connection.ask_all([("HMGET", person.key, *names) for person, names in places.items()])
         runs: list[Command] = []
         for (person, names), values in zip(places.items(), held, strict=True):
             replacements: list[Argument] = []
-            for (name, place), sealed in zip(names.items(), values, strict=True):
-                if sealed is not None and self.ring.key_id(sealed) != self.ring.newest:
-                    content = self.ring.open(person.pseudonym, place, sealed)
-                    replacements += [name, sealed, self.ring.seal(person.pseudonym, place, content)]
+            with unreadable.left_out(person.pseudonym):
+                for (name, place), sealed in zip(names.items(), values, strict=True):
+                    if sealed is not None and self.ring.key_id(sealed) != self.ring.newest:
+                        content = self.ring.open(person.pseudonym, place, sealed)
+                        replacements += [name, sealed, self.ring.seal(person.pseudonym, place, content)]
             if replacements:
                 runs.append((person.key, *replacements))
         return sum(int(answer.reply) for answer in await self.connection.write_all(REPLACE, runs))
 
-    async def _look(self) -> None:
-        """Look whether the store is still the one that was opened; one that is empty gets its header back."""
-        if self._index is None:
-            self._index, self._looked = await _secret(self.connection, self.ring), time.monotonic()
-            return
-        index = await kept_secret(self.connection, HEADER, self.ring, self._index)
-        if index.secret != self._index.secret:
-            raise StoreUnavailable(
-                f"the Redis at {self.connection.place} was emptied and holds another store now; open it anew"
-            )
-        self._index, self._looked = index, time.monotonic()
-
 
 async def open_people(connection: RedisConnection, ring: KeyRing, *, may_be_away: bool = False) -> RedisPeople:
-    """The people of a store, which is made where there is none; raises as `redis_secret`.
-
-    may_be_away: a server that cannot be reached now is no error; each method raises `StoreUnavailable` until it can.
-    """
-    try:
-        return RedisPeople(connection, ring, await _secret(connection, ring))
-    except StoreUnavailable:
-        if not may_be_away:
-            raise
-        return RedisPeople(connection, ring, None)
-
-
-async def _secret(connection: RedisConnection, ring: KeyRing) -> IndexSecret:
-    return await redis_secret(connection, HEADER, ring, _EVERYBODY)
+    """The people of a store, which is made where there is none; arguments and errors as `watched_secret` has them."""
+    secret = await watched_secret(connection, HEADER, ring, _EVERYBODY, may_be_away=may_be_away)
+    return RedisPeople(connection, ring, secret)
 
 
 def _person_of(name: bytes) -> Person:

@@ -60,6 +60,9 @@ return 1
 """
 )
 
+# The same for a history that cannot be read, whoever wrote it.
+DROP_HISTORY = script("return redis.call('HDEL', KEYS[1], 'n', 'id', 'log', 'met')")
+
 # checkpoint id, sealed embedding, how many checkpoints are kept, milliseconds
 PUT_EMBEDDING = script(
     _EXPIRE
@@ -77,15 +80,15 @@ return 1
 """
 )
 
-# -> how many embeddings were deleted
+# -> how many embeddings were deleted: all that there are, whatever the list of them says
 DELETE_EMBEDDINGS = script(
     """
-local order = cjson.decode(redis.call('HGET', KEYS[1], 'o') or '[]')
-if #order == 0 then return 0 end
 local gone = {'o'}
-for _, id in ipairs(order) do gone[#gone + 1] = 'e:' .. id end
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(field, 1, 2) == 'e:' then gone[#gone + 1] = field end
+end
 redis.call('HDEL', KEYS[1], unpack(gone))
-return #order
+return #gone - 1
 """
 )
 

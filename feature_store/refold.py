@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from feature_store.checkpoint import Checkpoint
 from feature_store.embedding import UserEmbedding
 from feature_store.errors import CorruptStore, StoreError, UnknownKey
+from feature_store.folded import keep_folded
 from feature_store.stores import LocalStores
+from feature_store.unreadable import UNREADABLE
 
 BATCH = 512  # people folded in at once
 
@@ -55,11 +57,14 @@ async def refold(
         StoreError: the store cannot say who its people are.
     """
     total = Refolded()
-    async for people in _batches(stores.events.user_ids(), batch):
-        if not goes_on():
-            break
-        total += await _refold(stores, checkpoint, people)
-        await asyncio.sleep(pause_seconds)
+    try:
+        async for people in _batches(stores.events.user_ids(), batch):
+            if not goes_on():
+                break
+            total += await _refold(stores, checkpoint, people)
+            await asyncio.sleep(pause_seconds)
+    except UNREADABLE:  # said at the end, of those whose ids cannot be read: one at least
+        total += Refolded(people=1, failed=1)
     return total
 
 
@@ -67,7 +72,7 @@ async def _refold(stores: LocalStores, checkpoint: Checkpoint, people: Sequence[
     """One batch; where a value in it is damaged, each of its people alone, so that it costs nobody else anything."""
     try:
         return await _refold_together(stores, checkpoint, people)
-    except (CorruptStore, UnknownKey):
+    except UNREADABLE:
         if len(people) == 1:
             return Refolded(people=1, failed=1)
         alone = [await _refold(stores, checkpoint, [user_id]) for user_id in people]
@@ -87,21 +92,29 @@ async def _refold_together(stores: LocalStores, checkpoint: Checkpoint, people: 
     ]
     histories = [checkpoint.vocabulary.known_rows(met.item_ids) for _, met in stale]
     vectors = await asyncio.to_thread(checkpoint.fold_in_many, histories)
-    await stores.embeddings.put_many(
+    await keep_folded(
+        stores,
         {
             user_id: UserEmbedding(vector.copy(), checkpoint_id, met.watermark)
             for (user_id, met), vector in zip(stale, vectors, strict=True)
-        }
+        },
     )
     return Refolded(len(people), len(stale))
 
 
 async def _batches(people: AsyncIterator[str], size: int) -> AsyncIterator[list[str]]:
+    """The people, so many at a time; an error of theirs comes behind everybody before it."""
     batch: list[str] = []
-    async for user_id in people:
-        batch.append(user_id)
-        if len(batch) == size:
-            yield batch
-            batch = []
+    failed: CorruptStore | UnknownKey | None = None
+    try:
+        async for user_id in people:
+            batch.append(user_id)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except UNREADABLE as error:
+        failed = error
     if batch:
         yield batch
+    if failed is not None:
+        raise failed

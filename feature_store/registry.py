@@ -81,9 +81,12 @@ class Registry:
         """The verified manifest of a checkpoint; raises as `feature_store.checkpoint_reading.read_manifest`."""
         return self._read(checkpoint_id, read_manifest, whole=False)
 
-    def load(self, checkpoint_id: str) -> Checkpoint:
-        """A whole checkpoint, every byte verified; raises as `feature_store.checkpoint_reading.read_checkpoint`."""
-        return self._read(checkpoint_id, read_checkpoint, whole=True)
+    def load(self, checkpoint_id: str, *, fresh: bool = False) -> Checkpoint:
+        """A whole checkpoint, every byte verified; raises as `feature_store.checkpoint_reading.read_checkpoint`.
+
+        fresh: as it lies in the registry now; a copy on this machine says nothing of what others will find there.
+        """
+        return self._read(checkpoint_id, read_checkpoint, whole=True, fresh=fresh)
 
     def publish(self, draft: CheckpointDraft, key: SigningKey) -> CheckpointManifest:
         """Add a checkpoint, whole or not at all. Publishing the same content again gives the one that is there."""
@@ -131,7 +134,7 @@ class Registry:
         Raises:
             RegistryConflict: it is being removed, or other writers were first again and again.
         """
-        self.load(checkpoint_id)
+        self.load(checkpoint_id, fresh=True)
         teller = Teller(who or this_account(), why)
 
         def decide(now: Entry) -> Entry:
@@ -150,7 +153,7 @@ class Registry:
         def decide(now: Entry) -> Entry:
             after = rolled_back(now.stages, self.place)
             back = now.previous[-1]
-            self.load(back)
+            self.load(back, fresh=True)
             return now.followed_by(after, teller.moved(back, now.stages, "production", "roll back"))
 
         return self._change(decide).stages
@@ -246,13 +249,15 @@ class Registry:
             )
         return checkpoint_id
 
-    def _read(self, checkpoint_id: str, read: Callable[[Path, TrustedKeys], _Read], *, whole: bool) -> _Read:
+    def _read(
+        self, checkpoint_id: str, read: Callable[[Path, TrustedKeys], _Read], *, whole: bool, fresh: bool = False
+    ) -> _Read:
         self._known(checkpoint_id)
         try:
-            with self._files.opened(checkpoint_id, whole=whole) as folder:
+            with self._files.opened(checkpoint_id, whole=whole, fresh=fresh) as folder:
                 return read(folder, self._trusted)
         except CorruptCheckpoint:
-            if not self._files.forget(checkpoint_id):
+            if fresh or not self._files.forget(checkpoint_id):
                 raise
         with self._files.opened(checkpoint_id, whole=whole) as folder:
             return read(folder, self._trusted)

@@ -28,10 +28,11 @@ class RegistryFiles(Protocol):
         """Names of all published checkpoints, in order; one that is being published is none of them yet."""
         ...
 
-    def opened(self, checkpoint_id: str, *, whole: bool) -> AbstractContextManager[Path]:
+    def opened(self, checkpoint_id: str, *, whole: bool, fresh: bool = False) -> AbstractContextManager[Path]:
         """A local folder of that name with the files of a checkpoint, for the length of the block.
 
         whole: with all files that its manifest names; else the manifest and its signature are enough.
+        fresh: as they lie there now, and no copy of earlier.
         """
         ...
 

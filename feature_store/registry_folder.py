@@ -42,7 +42,13 @@ class RegistryFolder:
         return sorted(folder.name for folder in self._checkpoints.iterdir() if folder.is_dir())
 
     @contextmanager
-    def opened(self, checkpoint_id: str, *, whole: bool) -> Iterator[Path]:  # noqa: ARG002 - whole either way
+    def opened(
+        self,
+        checkpoint_id: str,
+        *,
+        whole: bool,  # noqa: ARG002 - whole either way
+        fresh: bool = False,  # noqa: ARG002 - there are no copies
+    ) -> Iterator[Path]:
         """The published folder itself."""
         yield self._checkpoints / checkpoint_id
 

@@ -81,17 +81,17 @@ class RegistryObjects:
         return sorted(name for name, objects in self._objects().items() if _MANIFEST in objects)
 
     @contextmanager
-    def opened(self, checkpoint_id: str, *, whole: bool) -> Iterator[Path]:
+    def opened(self, checkpoint_id: str, *, whole: bool, fresh: bool = False) -> Iterator[Path]:
         """A copy; where nobody keeps copies it is gone after the block."""
         kept = self._copies.find(checkpoint_id) if self._copies else None
-        if kept is not None:
+        if kept is not None and not fresh:
             yield kept
             return
         with tempfile.TemporaryDirectory(prefix="hearth-", dir=self._copies.folder if self._copies else None) as place:
             folder = Path(place) / checkpoint_id
             folder.mkdir()
             self._fetch(folder, whole=whole)
-            yield self._copies.keep(folder) if self._copies and whole else folder
+            yield self._copies.keep(folder) if self._copies and whole and kept is None else folder
 
     def forget(self, checkpoint_id: str) -> bool:
         """A copy that was damaged is fetched anew."""

@@ -2,10 +2,13 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from feature_store.events import require_time
 from feature_store.stores import Clock, HeldOfPeople, JsonObject, LocalStores, PlaceOfPeople
+from feature_store.unreadable import UNREADABLE
 
 FORMAT = "hearth-person/1"
 _NOTHING_MORE: Mapping[str, PlaceOfPeople] = MappingProxyType({})
@@ -93,12 +96,26 @@ async def forget_before(stores: LocalStores, time: float) -> int:
 
     Returns:
         How many events there were.
+
+    Raises:
+        BadInput: the time is none.
+        CorruptStore, UnknownKey: of some people what they did cannot be read. It is done for everybody else.
     """
-    async for user_id in stores.events.user_ids():
-        left = (await stores.events.met(user_id, since=time)).item_ids
-        if not left or left != (await stores.events.met(user_id)).item_ids:
-            await stores.embeddings.delete(user_id)
+    require_time("the time before which is forgotten", time)
+    with suppress(*UNREADABLE):  # whoever cannot be named; the events' own pass, at the end, tells of them
+        async for user_id in stores.events.user_ids():
+            if not await _is_as_before(stores, user_id, time):
+                await stores.embeddings.delete(user_id)
     return await stores.events.forget_before(time)
+
+
+async def _is_as_before(stores: LocalStores, user_id: str, time: float) -> bool:
+    """Whether an embedding of the person is made of what was done since that time alone, as far as can be read."""
+    try:
+        left = (await stores.events.met(user_id, since=time)).item_ids
+        return bool(left) and left == (await stores.events.met(user_id)).item_ids
+    except UNREADABLE:
+        return False
 
 
 def _places(stores: LocalStores, further: Mapping[str, HeldOfPeople]) -> dict[str, HeldOfPeople]:

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from feature_store.encryption import KeyRing
-from feature_store.index_secret_redis import redis_secret, reseal_redis_secret
+from feature_store.index_secret_redis import WatchedSecret, reseal_redis_secret, watched_secret
 from feature_store.lua import fields, script
-from feature_store.redis_connection import RedisConnection, connected
+from feature_store.redis_connection import Command, RedisConnection, connected
 from feature_store.redis_rewriting import RedisRewriting, rewriting_of
 from feature_store.redis_scripts import REPLACE
 from feature_store.redis_settings import RedisSettings
@@ -30,6 +30,7 @@ from feature_store.social_graph import (
 )
 from feature_store.social_graph_sealing import TieSealing
 from feature_store.stores import JsonObject
+from feature_store.unreadable import Unreadable
 
 _GRAPH, _LISTS = b"hearth:graph:{ties}", "hearth:graph:{ties}:*"
 _ASKED: tuple[TieList, ...] = ("follow", "friend", *HIDING)
@@ -72,19 +73,22 @@ _DROP = script(_BOTH + "return drop(kind, back)")
 async def open_redis_graph(settings: RedisSettings, keys: KeyRing) -> AsyncIterator["RedisSocialGraph"]:
     """The graph of that Redis."""
     async with connected(settings) as connection:
-        sealing = TieSealing(keys, (await redis_secret(connection, _GRAPH, keys, _LISTS)).secret)
+        secret = await watched_secret(connection, _GRAPH, keys, _LISTS)
         async with rewriting_of(connection, settings.rewrite_after) as rewriting:
-            yield RedisSocialGraph(connection, sealing, rewriting)
+            yield RedisSocialGraph(connection, secret, TieSealing(keys, secret.secret), rewriting)
 
 
 class RedisSocialGraph:
     """Ties in hashes, two fields each."""
 
-    def __init__(self, connection: RedisConnection, sealing: TieSealing, rewriting: RedisRewriting) -> None:
-        self._connection, self._sealing, self._rewriting = connection, sealing, rewriting
+    def __init__(
+        self, connection: RedisConnection, secret: WatchedSecret, sealing: TieSealing, rewriting: RedisRewriting
+    ) -> None:
+        self._connection, self._secret, self._sealing, self._rewriting = connection, secret, sealing, rewriting
 
     async def add(self, ties: Sequence[Tie]) -> list[bool]:
         """See `SocialGraph.add`. Where a reply was lost, a tie that is new may be told as one that was there."""
+        await self._secret.look_again()
         runs = [
             (
                 _GRAPH,
@@ -122,6 +126,7 @@ class RedisSocialGraph:
         """See `SocialGraph.relations`."""
         if not others:
             return []
+        await self._secret.look_again()
         edges = [self._sealing.edge(person, other) for other in others]
         found = await self._connection.ask_all([("HMGET", self._at(person, name), *edges) for name in _ASKED])
         return [
@@ -134,16 +139,35 @@ class RedisSocialGraph:
 
         How long the bytes stay in Redis's files: `RedisSettings.rewrite_after`.
         """
+        await self._secret.look_again()
         counts: dict[TieList, int] = dict.fromkeys(LISTS, 0)
         while True:
-            lists = await self._lists(user_id, LISTS)
-            if not any(lists.values()):
+            ties, damaged = await self._ties(user_id)
+            if not ties and not damaged:
                 return counts
-            ties = [(user_id, name, other) for name, times in lists.items() for other in times]
             async with self._rewriting.erasing():
                 flags = await self._drop(ties)
+                drops: list[Command] = [("HDEL", self._at(user_id, name), edge) for name, edge in damaged]
+                gone = await self._connection.ask_all(drops)
             for (_, name, _), dropped in zip(ties, flags, strict=True):
                 counts[name] += dropped
+            for (name, _), number in zip(damaged, gone, strict=True):
+                counts[name] += number
+
+    async def _ties(self, person: str) -> tuple[list[tuple[str, TieList, str]], list[tuple[TieList, bytes]]]:
+        """All ties of the person; and, by list and edge, what is there and cannot be read, or is another edge's."""
+        ties: list[tuple[str, TieList, str]] = []
+        damaged: list[tuple[TieList, bytes]] = []
+        owner = self._sealing.person(person)
+        found = await self._connection.ask_all([("HGETALL", self._at(person, name)) for name in LISTS])
+        for name, held in zip(LISTS, map(fields, found), strict=True):
+            for edge, sealed in held.items():
+                other = self._sealing.other_of(owner, name, sealed)
+                if other is not None and self._sealing.edge(person, other) == edge:
+                    ties.append((person, name, other))
+                else:
+                    damaged.append((name, edge))
+        return ties, damaged
 
     async def delete(self, user_id: str) -> int:
         """See `SocialGraph.delete`."""
@@ -159,22 +183,26 @@ class RedisSocialGraph:
 
     async def rotate(self) -> int:
         """See `SocialGraph.rotate`."""
+        await self._secret.look()
+        unreadable = Unreadable()
         sealed = await reseal_redis_secret(self._connection, _GRAPH, self._sealing.keys)
         async for keys in self._connection.keys(_LISTS):
             for key in keys:
-                sealed += await self._reseal(key)
+                sealed += await self._reseal(key, unreadable)
+        unreadable.tell(self._connection.place, f"{sealed} values of ties were sealed anew")
         return sealed
 
-    async def _reseal(self, key: bytes) -> int:
+    async def _reseal(self, key: bytes, unreadable: Unreadable) -> int:
         owner, written = key.split(b":")[-2:]
         person = bytes.fromhex(owner.decode())
         name = next(name for name in LISTS if name == written.decode())
         values = fields(await self._connection.ask("HGETALL", key))
         changes: list[bytes] = []
         for edge, value in values.items():
-            fresh = self._sealing.resealed(person, name, value)
-            if fresh is not None:
-                changes += [edge, value, fresh]
+            with unreadable.left_out(person):
+                fresh = self._sealing.resealed(person, name, value)
+                if fresh is not None:
+                    changes += [edge, value, fresh]
         step = 3 * _AT_ONCE
         return sum(
             [
@@ -184,6 +212,7 @@ class RedisSocialGraph:
         )
 
     async def _lists(self, person: str, names: Sequence[TieList]) -> dict[TieList, dict[str, float]]:
+        await self._secret.look_again()
         owner = self._sealing.person(person)
         found = await self._connection.ask_all([("HVALS", self._at(person, name)) for name in names])
         return {
@@ -192,6 +221,7 @@ class RedisSocialGraph:
         }
 
     async def _drop(self, ties: Sequence[tuple[str, TieList, str]]) -> list[bool]:
+        await self._secret.look_again()
         runs = [(_GRAPH, *self._both(*tie)) for tie in ties]
         return [answer.reply == 1 for answer in await self._connection.write_all(_DROP, runs)]
 

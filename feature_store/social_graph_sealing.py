@@ -9,6 +9,7 @@ import struct
 from feature_store.encryption import KeyRing, pseudonym
 from feature_store.errors import CorruptStore
 from feature_store.social_graph import TieList
+from feature_store.unreadable import UNREADABLE
 
 _TIME = struct.Struct("<d")
 
@@ -39,6 +40,13 @@ class TieSealing:
             return content[_TIME.size :].decode(), time
         except (struct.error, UnicodeDecodeError) as error:
             raise CorruptStore(f"{len(content)} bytes are no tie as this Hearth writes it: {error}") from error
+
+    def other_of(self, person: bytes, name: TieList, sealed: bytes) -> str | None:
+        """The other; None where that cannot be read, for an erasure, which removes it all the same."""
+        try:
+            return self.open(person, name, sealed)[0]
+        except UNREADABLE:
+            return None
 
     def resealed(self, person: bytes, name: TieList, sealed: bytes) -> bytes | None:
         """The same, sealed with the newest key; None where it is."""

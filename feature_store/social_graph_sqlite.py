@@ -22,6 +22,7 @@ from feature_store.social_graph import (
 from feature_store.social_graph_sealing import TieSealing
 from feature_store.sqlite_file import Schema, SQLiteFile, open_file
 from feature_store.stores import JsonObject
+from feature_store.unreadable import Unreadable
 
 _SCHEMA = Schema(
     application_id=0x48525447,  # "HRTG"
@@ -102,12 +103,17 @@ class SQLiteSocialGraph:
 
         def operation(connection: sqlite3.Connection) -> Mapping[TieList, int]:
             sides = _Rows(connection, self._sealing)
-            lists = sides.lists(user_id, LISTS)
-            for name, times in lists.items():
-                for other in times:
+            counts: dict[TieList, int] = dict.fromkeys(LISTS, 0)
+            owner = self._sealing.person(user_id)
+            select = "SELECT list, sealed FROM ties WHERE person = ?"
+            for number, sealed in connection.execute(select, (owner,)).fetchall():
+                name = LISTS[number]
+                other = self._sealing.other_of(owner, name, sealed)
+                if other is not None:
                     sides.drop(other, OTHER_END[name], user_id)
-            connection.execute("DELETE FROM ties WHERE person = ?", (self._sealing.person(user_id),))
-            return {name: len(times) for name, times in lists.items()}
+                counts[name] += 1
+            connection.execute("DELETE FROM ties WHERE person = ?", (owner,))
+            return counts
 
         return await self._file.erase(operation)
 
@@ -126,14 +132,18 @@ class SQLiteSocialGraph:
 
     async def rotate(self) -> int:
         """See `SocialGraph.rotate`."""
+        unreadable = Unreadable()
         sealed = await self._file.write(lambda connection: reseal_sqlite_secret(connection, self._sealing.keys))
         after: tuple[bytes, int, bytes] | None = (b"", -1, b"")
         while after is not None:
-            after, some = await self._reseal_after(after)
+            after, some = await self._reseal_after(after, unreadable)
             sealed += some
+        unreadable.tell(str(self._file.path), f"{sealed} values of ties were sealed anew")
         return sealed
 
-    async def _reseal_after(self, after: tuple[bytes, int, bytes]) -> tuple[tuple[bytes, int, bytes] | None, int]:
+    async def _reseal_after(
+        self, after: tuple[bytes, int, bytes], unreadable: Unreadable
+    ) -> tuple[tuple[bytes, int, bytes] | None, int]:
         """Some of the rows behind that one: the last of them, where there were any, and how many were sealed anew."""
 
         def operation(connection: sqlite3.Connection) -> tuple[tuple[bytes, int, bytes] | None, int]:
@@ -144,10 +154,11 @@ class SQLiteSocialGraph:
             ).fetchall()
             some = 0
             for person, number, edge, sealed in rows:
-                fresh = self._sealing.resealed(person, LISTS[number], sealed)
-                if fresh is not None:
-                    connection.execute(_RESEAL, (fresh, person, number, edge))
-                    some += 1
+                with unreadable.left_out(person):
+                    fresh = self._sealing.resealed(person, LISTS[number], sealed)
+                    if fresh is not None:
+                        connection.execute(_RESEAL, (fresh, person, number, edge))
+                        some += 1
             return (rows[-1][:3] if rows else None), some
 
         return await self._file.write(operation)

@@ -12,6 +12,7 @@ from feature_store.person_bytes import embedding_from_bytes, embedding_to_bytes
 from feature_store.sqlite_events import resealed
 from feature_store.sqlite_file import SQLiteFile
 from feature_store.stores import KEPT_CHECKPOINTS, JsonObject, require_dim
+from feature_store.unreadable import Unreadable
 
 # The arrival says which of a person's embeddings were put last.
 _PUT = (
@@ -91,11 +92,13 @@ class SQLiteUserEmbeddingStore:
 
     async def rotate(self) -> int:
         """See `UserEmbeddingStore.rotate`. Some at a time: between two steps others may read and write."""
+        unreadable = Unreadable()
         sealed, last = 0, (b"", "")
         while True:
-            done, following = await self._file.write(partial(self._rotate_some, last=last))
+            done, following = await self._file.write(partial(self._rotate_some, last=last, unreadable=unreadable))
             sealed += done
             if following is None:
+                unreadable.tell(str(self._file.path), f"{sealed} embeddings were sealed anew")
                 return sealed
             last = following
 
@@ -109,15 +112,16 @@ class SQLiteUserEmbeddingStore:
         connection.execute(_DELETE_EARLIER, (person, KEPT_CHECKPOINTS))
 
     def _rotate_some(
-        self, connection: sqlite3.Connection, last: tuple[bytes, str]
+        self, connection: sqlite3.Connection, last: tuple[bytes, str], unreadable: Unreadable
     ) -> tuple[int, tuple[bytes, str] | None]:
         rows, done = connection.execute(_SOME, (*last, _AT_A_TIME)).fetchall(), 0
         for person, checkpoint, sealed in rows:
-            renewed = resealed(self._keys, person, _name(checkpoint), sealed)
-            if renewed is not sealed:
-                update = "UPDATE embeddings SET sealed = ? WHERE pseudonym = ? AND checkpoint = ?"
-                connection.execute(update, (renewed, person, checkpoint))
-                done += 1
+            with unreadable.left_out(person):
+                renewed = resealed(self._keys, person, _name(checkpoint), sealed)
+                if renewed is not sealed:
+                    update = "UPDATE embeddings SET sealed = ? WHERE pseudonym = ? AND checkpoint = ?"
+                    connection.execute(update, (renewed, person, checkpoint))
+                    done += 1
         return done, rows[-1][:2] if rows else None
 
     def _opened(self, person: bytes, checkpoint: str, sealed: bytes) -> UserEmbedding:

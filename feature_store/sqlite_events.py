@@ -6,9 +6,8 @@ from functools import partial
 from typing import NamedTuple
 
 from feature_store.encryption import KeyRing, pseudonym
-from feature_store.errors import CorruptStore, UnknownKey
 from feature_store.event_weights import EventWeights
-from feature_store.events import Event, History
+from feature_store.events import Event, History, require_time
 from feature_store.export import exported_record
 from feature_store.history_limits import HistoryLimits
 from feature_store.index_secret_sqlite import reseal_sqlite_secret
@@ -17,10 +16,11 @@ from feature_store.person_bytes import log_from_bytes, log_to_bytes, met_from_by
 from feature_store.person_record import PersonRecord, add, by_person, forget_before, met, new_token
 from feature_store.sqlite_file import SQLiteFile
 from feature_store.stores import Clock, JsonObject
+from feature_store.unreadable import UNREADABLE, Unreadable
 
 _PUT = (
     "INSERT INTO people (pseudonym, id, log, met) VALUES (?1, ?2, ?3, ?4) "
-    "ON CONFLICT (pseudonym) DO UPDATE SET log = excluded.log, met = excluded.met"
+    "ON CONFLICT (pseudonym) DO UPDATE SET id = excluded.id, log = excluded.log, met = excluded.met"
 )
 _DELETE = "DELETE FROM people WHERE pseudonym = ?"
 _SOME = "SELECT pseudonym, id, log, met FROM people WHERE pseudonym > ? ORDER BY pseudonym LIMIT ?"
@@ -105,7 +105,7 @@ class SQLiteEventStore:
             try:
                 record = self._record(connection, user_id, person) or PersonRecord(user_id)
                 held = len(record.events) + len(record.signals)
-            except (CorruptStore, UnknownKey):
+            except UNREADABLE:
                 held = 1
             connection.execute(_DELETE, (person,))
             return held
@@ -118,11 +118,14 @@ class SQLiteEventStore:
 
     async def forget_before(self, time: float) -> int:
         """See `EventStore.forget_before`. Some people at a time: between two steps others may read and write."""
+        require_time("the time before which is forgotten", time)
+        unreadable = Unreadable()
         gone, last = 0, b""
         while True:
-            step = await self._file.erase(partial(self._forget_some, time=time, last=last))
+            step = await self._file.erase(partial(self._forget_some, time=time, last=last, unreadable=unreadable))
             gone, last = gone + step.done, step.last
             if not last:
+                unreadable.tell(str(self._file.path), f"{gone} events were forgotten")
                 return gone
 
     async def try_write(self) -> None:
@@ -140,20 +143,27 @@ class SQLiteEventStore:
 
     async def rotate(self) -> int:
         """See `EventStore.rotate`. Some people at a time: between two steps others may read and write."""
+        unreadable = Unreadable()
         sealed, last = await self._file.write(partial(reseal_sqlite_secret, keys=self._keys)), b""
         while True:
-            step = await self._file.write(partial(self._rotate_some, last=last))
+            step = await self._file.write(partial(self._rotate_some, last=last, unreadable=unreadable))
             sealed, last = sealed + step.done, step.last
             if not last:
+                unreadable.tell(str(self._file.path), f"{sealed} values were sealed anew")
                 return sealed
 
     async def user_ids(self) -> AsyncIterator[str]:
         """See `EventStore.user_ids`. Some at a time: between two steps others may read and write."""
-        last = b""
+        unreadable, last = Unreadable(), b""
         while rows := await self._ids_after(last):
             for person, sealed_id in rows:
-                yield self._id(person, sealed_id)
+                user_id = ""
+                with unreadable.left_out(person):
+                    user_id = self._id(person, sealed_id)
+                if user_id:
+                    yield user_id
             last = rows[-1][0]
+        unreadable.tell(str(self._file.path), "everybody was named")
 
     def pseudonym(self, user_id: str) -> str:
         """See `EventStore.pseudonym`. The key of the person's rows."""
@@ -182,29 +192,32 @@ class SQLiteEventStore:
         parts = (record.user_id.encode(), log_to_bytes(record), met_to_bytes(met(record, self._weights)))
         connection.execute(_PUT, (person, *map(self._keys.seal, [person] * 3, _NAMES, parts)))
 
-    def _forget_some(self, connection: sqlite3.Connection, time: float, last: bytes) -> _Step:
+    def _forget_some(self, connection: sqlite3.Connection, time: float, last: bytes, unreadable: Unreadable) -> _Step:
         rows, gone = connection.execute(_SOME, (last, _PEOPLE_AT_A_TIME)).fetchall(), 0
         for person, sealed_id, sealed_log, _ in rows:
-            record = self._opened(self._id(person, sealed_id), person, sealed_log)
-            left = forget_before(record, time, new_token())
-            if left is record:
-                continue
-            gone += len(record.events) - len(left.events)
-            if left.is_empty:
-                connection.execute(_DELETE, (person,))
-            else:
-                self._write(connection, person, left)
+            with unreadable.left_out(person):
+                record = self._opened(self._id(person, sealed_id), person, sealed_log)
+                gone += self._forget(connection, person, record, time)
         return _Step(gone, rows[-1][0] if rows else b"")
 
-    def _rotate_some(self, connection: sqlite3.Connection, last: bytes) -> _Step:
+    def _forget(self, connection: sqlite3.Connection, person: bytes, record: PersonRecord, time: float) -> int:
+        left = forget_before(record, time, new_token())
+        if left.is_empty:
+            connection.execute(_DELETE, (person,))
+        elif left is not record:
+            self._write(connection, person, left)
+        return len(record.events) - len(left.events)
+
+    def _rotate_some(self, connection: sqlite3.Connection, last: bytes, unreadable: Unreadable) -> _Step:
         rows, done = connection.execute(_SOME, (last, _PEOPLE_AT_A_TIME)).fetchall(), 0
         for person, *parts in rows:
-            renewed = [resealed(self._keys, person, name, part) for name, part in zip(_NAMES, parts, strict=True)]
-            changed = sum(new is not old for new, old in zip(renewed, parts, strict=True))
-            if changed:
-                update = "UPDATE people SET id = ?, log = ?, met = ? WHERE pseudonym = ?"
-                connection.execute(update, (*renewed, person))
-            done += changed
+            with unreadable.left_out(person):
+                renewed = [resealed(self._keys, person, name, part) for name, part in zip(_NAMES, parts, strict=True)]
+                changed = sum(new is not old for new, old in zip(renewed, parts, strict=True))
+                if changed:
+                    update = "UPDATE people SET id = ?, log = ?, met = ? WHERE pseudonym = ?"
+                    connection.execute(update, (*renewed, person))
+                done += changed
         return _Step(done, rows[-1][0] if rows else b"")
 
 

@@ -148,13 +148,14 @@ async def open_file(path: Path, schema: Schema, busy_seconds: float) -> AsyncIte
 
 
 def _connect(path: Path, schema: Schema, busy_seconds: float, opened: ExitStack) -> _Opened:
-    if not path.exists():
-        _create(path, schema)
+    real = path.resolve()  # beside which SQLite puts the log, also where the path is a link
+    if not real.exists():
+        _create(real, schema)
     place = _place_of(path)  # taken first: were the file replaced before it is opened, each operation would say so
-    connection = opened.enter_context(closing(_connection(path, busy_seconds)))
+    connection = opened.enter_context(closing(_connection(real, busy_seconds)))
     _check(path, connection, schema)  # before anything in a file of another program is changed
-    log = path.with_name(f"{path.name}-wal")
-    for file in (path, log, path.with_name(f"{path.name}-shm")):
+    log = real.with_name(f"{real.name}-wal")
+    for file in (real, log, real.with_name(f"{real.name}-shm")):
         with suppress(FileNotFoundError):
             file.chmod(0o600)
     connection.execute("PRAGMA temp_store = MEMORY")  # nothing is to lie in /tmp

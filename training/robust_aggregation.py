@@ -20,7 +20,7 @@ from typing import IO, NamedTuple, TypeAlias
 import numpy as np
 
 from feature_store.arrays import Float32Array
-from feature_store.errors import BadInput
+from feature_store.errors import BadInput, Diverged
 from training.aggregation import MEAN, Aggregation
 from training.client_update import ITEM_COUNTS, ClientUpdate
 from training.server_settings import AggregationSettings
@@ -40,12 +40,16 @@ def make_aggregation(settings: AggregationSettings) -> Aggregation:
         case "median":
             return robust(median, settings.group_size)
         case "trimmed_mean":
-            return robust(trimmed_mean(settings.trim), settings.group_size)
+            least = max(LEAST_VOTES, math.ceil(1 / settings.trim))  # of fewer the share is not one vote
+            return robust(trimmed_mean(settings.trim), settings.group_size, least)
 
 
-def robust(rule: Rule, group_size: int) -> Aggregation:
-    """The aggregation that agrees by that rule on what the mean client of a cohort sent, times its clients."""
-    return Aggregation(lambda updates: _agreed(updates, rule), group_size)
+def robust(rule: Rule, group_size: int, least: int = LEAST_VOTES) -> Aggregation:
+    """The aggregation that agrees by that rule on what the mean client of a cohort sent, times its clients.
+
+    least: updates that it takes, those included that turn out not to be finite: nobody stops a run by sending one.
+    """
+    return Aggregation(lambda updates: _agreed(updates, rule, least), group_size)
 
 
 def median(votes: Float32Array) -> Float32Array:
@@ -55,12 +59,13 @@ def median(votes: Float32Array) -> Float32Array:
 
 
 def trimmed_mean(trim: float) -> Rule:
-    """The mean of the votes on each number without the highest and the lowest, a share `trim` of all at each end."""
+    """The mean of the votes on each number without the highest and the lowest, a share `trim` of all at each end.
+
+    At least one at each end: where some were left out, as they are not finite, the share of the rest may be below it.
+    """
 
     def rule(votes: Float32Array) -> Float32Array:
-        cut = int(trim * len(votes))
-        if cut == 0:
-            raise BadInput(f"a trim of {trim} of {len(votes)} votes cuts off none; trim more, or take smaller groups")
+        cut = max(1, int(trim * len(votes)))
         kept: Float32Array = np.sort(votes, axis=0)[cut:-cut].mean(axis=0, dtype=np.float64).astype(np.float32)
         return kept
 
@@ -76,14 +81,23 @@ class _Vote(NamedTuple):
     clients: int
 
 
-def _agreed(updates: Iterable[ClientUpdate], rule: Rule) -> ClientUpdate:
+def _agreed(updates: Iterable[ClientUpdate], rule: Rule, least: int) -> ClientUpdate:
     with TemporaryFile() as file:  # memory holds one update, and then a slice of all of them
-        votes = [vote for update in updates for vote in _cast(update, file)]
+        votes: list[_Vote] = []
+        heard = of = 0
+        for update in updates:
+            votes += _cast(update, file)
+            heard, of = heard + 1, of + update.clients
         clients = sum(vote.clients for vote in votes)
-        if len(votes) < LEAST_VOTES:
+        if heard < least:
             raise BadInput(
-                f"a vote compares at least {LEAST_VOTES} finite updates; there are {len(votes)}, the sums over "
-                f"{clients} clients, and what was added up cannot be told apart. Take smaller groups"
+                f"the vote compares at least {least} updates; there are {heard}, which are the sums over {of} "
+                f"clients, and what was added up cannot be told apart. Take larger cohorts, or smaller groups of them"
+            )
+        if len(votes) < LEAST_VOTES:
+            raise Diverged(
+                f"{len(votes)} of the {heard} updates of a round are finite, and a vote compares at least "
+                f"{LEAST_VOTES}; try a lower learning rate, or weights of the loss nearer to the defaults"
             )
         if any(vote.shapes != votes[0].shapes for vote in votes):
             raise BadInput(f"updates of one round carry the same sums; got {[vote.shapes for vote in votes]}")

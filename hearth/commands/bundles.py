@@ -9,7 +9,7 @@ from feature_store.durable import replace
 from feature_store.errors import BadInput
 from feature_store.regular_file import read_regular
 from hearth.commands.options import ItemsOption, JsonOption, PlaceOption, SigningKeyOption, TrustOption
-from hearth.terminal import OUT, print_json
+from hearth.terminal import ERR, OUT, print_json
 from hearth.trust import open_registry, own_key, trusted_keys
 
 if TYPE_CHECKING:
@@ -47,7 +47,11 @@ def bundle(
     loaded = open_registry(registry, trust).load(checkpoint)
     key = own_key(signing_key)
     titles = {} if items is None else {item.item_id: item.title for item in read_catalogue(items)}
-    made = bundle_of(make_bundle(loaded, titles, key, _ids(leave_out)))
+    gone = frozenset[str]() if leave_out is None else _ids(leave_out)
+    made = bundle_of(make_bundle(loaded, titles, key, gone))
+    if gone:  # a list of other ids than meant would leave nothing out, and nobody would see it
+        left_out = loaded.manifest.items - made.facts.items
+        ERR.print(f"{left_out:,} of the {len(gone):,} ids of {leave_out} were items, and are left out", soft_wrap=True)
     whole = made.sealed.to_bytes()
     content = whole if since is None else make_delta(_read(since, trusted_keys(trust)), made, key)
     replace(out, content)
@@ -115,5 +119,10 @@ def _content(file: Path) -> bytes:
         raise BadInput(f"there is no file {file}") from error
 
 
-def _ids(file: Path | None) -> frozenset[str]:
-    return frozenset() if file is None else frozenset(_content(file).decode().split("\n")) - {""}
+def _ids(file: Path) -> frozenset[str]:
+    """One a line; lines may end as on Windows."""
+    try:
+        text = _content(file).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{file} is not UTF-8: {error.reason} at byte {error.start}") from None
+    return frozenset(line.removesuffix("\r") for line in text.split("\n")) - {""}

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from feature_store.errors import CheckpointError
+from feature_store.errors import BadInput, CheckpointError
 from feature_store.registry import Registry
 from feature_store.registry_collection import Rules
 from feature_store.stages import Entry, Stages
@@ -67,7 +67,7 @@ def show(
 
     Example: `hearth models show r0040-5d0a1c9b7e21 --registry models`
     """
-    manifest = open_registry(registry, trust).load(checkpoint).manifest.model_dump(mode="json")
+    manifest = open_registry(registry, trust).load(checkpoint, fresh=True).manifest.model_dump(mode="json")
     if as_json:
         print_json(manifest)
         return
@@ -167,12 +167,15 @@ def collect(
     """
     from hearth.cells import checkpoints_of
 
+    opened = open_registry(registry, trust)
+    if unknown := set(needed or ()) - set(opened.checkpoint_ids()):
+        raise BadInput(f"--needed {', '.join(sorted(unknown))}: there is no such checkpoint in {registry}")
     ids = {
         *(needed or ()),
         *(name for place in store or () for name in checkpoints_of(place, store_key, redis_settings)),
     }
     rules = Rules(keep, frozenset(ids), grace_hours * 3600, keep_parents)
-    collection = open_registry(registry, trust).collect(rules, dry_run=not remove, who=actor, why=reason)
+    collection = opened.collect(rules, dry_run=not remove, who=actor, why=reason)
     if as_json:
         print_json({"removed": list(collection.removed), "kept": dict(collection.kept), "dry_run": not remove})
         return

@@ -251,7 +251,7 @@ def import_ties(
     Example: `hearth people import-ties edges.csv.gz --kind friend --store social.sqlite`
     """
     from feature_store.redis_settings import with_password
-    from feature_store.social_graph_import import ImportedTies
+    from feature_store.social_graph_import import ImportedTies, read_ties
     from feature_store.social_graph_import import import_ties as imported
     from feature_store.social_graph_redis import open_redis_graph
     from feature_store.social_graph_sqlite import open_sqlite_graph
@@ -260,7 +260,10 @@ def import_ties(
     from hearth.trust import store_keys
 
     redis = settings_of(store, redis_settings)
-    keys = present_keys(store_keys(store_key))
+    for _ in read_ties(file, kind.value, other):  # before a key or a graph is made for it
+        pass
+    is_there = redis is None and Path(store).exists()
+    keys = present_keys(store_key if is_there else store_keys(store_key))
 
     async def run() -> ImportedTies:
         async with AsyncExitStack() as opened:
@@ -297,7 +300,10 @@ def _limit(older_than: float | None, before: str | None) -> float:
     if (older_than is None) == (before is None):
         raise BadInput("name one of --older-than DAYS and --before DATE")
     if older_than is not None:
-        return time.time() - older_than * _DAY
+        limit = time.time() - older_than * _DAY
+        if not limit >= 0:  # NaN is not either; nothing that is kept is as old as the others ask for
+            raise BadInput(f"--older-than is a number of days since 1970 at most; got {older_than:g}")
+        return limit
     try:
         day = date.fromisoformat(before or "")
     except ValueError:

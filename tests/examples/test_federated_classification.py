@@ -70,12 +70,12 @@ def test_digits_that_are_not_there_are_said_to_be_missing() -> None:
     [
         ("--devices", "0", 2, "argument --devices: is from 1 to 1e+06; got 0"),
         ("--rounds", "0", 2, "argument --rounds: is from 1"),
-        ("--rate", "nan", 2, "argument --rate: is from 1e-06 to 1e+06; got nan"),
+        ("--rate", "nan", 2, "argument --rate: is from 1e-06 to 1e+12; got nan"),
         ("--mixing", "1", 2, "argument --mixing: is from 0 to 0.999; got 1"),
         ("--seed", "-1", 2, "argument --seed: is from 0"),
         ("--batch", "many", 2, "argument --batch: invalid number value: 'many'"),
         ("--devices", "2000", 1, "2000 devices cannot share 1430 digits: each needs 1"),
-        ("--rate", "1e6", 1, "not finite; try a lower learning rate"),
+        ("--rate", "1e12", 1, "not finite; try a lower learning rate"),
     ],
 )
 def test_what_cannot_be_trained_is_said_in_a_line(option: str, value: str, status: int, said: str) -> None:

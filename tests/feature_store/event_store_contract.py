@@ -40,6 +40,13 @@ class EventStoreContract:
         assert first in (await stores.events.get("ada")).events
         assert second not in (await stores.events.get("ada")).events
 
+    @pytest.mark.parametrize("time", [float("nan"), float("inf"), float("-inf")])
+    async def test_what_is_no_time_makes_a_store_forget_nothing(self, stores: LocalStores, time: float) -> None:
+        await stores.events.put([an_event()])
+        with pytest.raises(BadInput, match="finite number of seconds since 1970; got"):
+            await stores.events.forget_before(time)
+        assert len((await stores.events.get("ada")).events) == 1
+
     async def test_the_same_event_id_of_two_people_is_two_events(self, stores: LocalStores) -> None:
         assert await stores.events.put([an_event(user_id="ada"), an_event(user_id="bob")]) == [True, True]
         assert len((await stores.events.get("bob")).events) == 1

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from feature_store.errors import BadInput
 from feature_store.events import Event
 from feature_store.memory import open_memory
 from feature_store.rights import erase_person, export_person, forget_before
@@ -55,6 +56,13 @@ class RightsContract:
         assert (again.removed, again.files_rewritten) == ({"events": 0, "embeddings": 0, "elsewhere": 0}, True)
         assert (await stores.events.get("bob")).events
         assert await stores.embeddings.get("bob", "r0001-aa") is not None
+
+    async def test_what_is_no_time_costs_nobody_an_embedding(self, stores: LocalStores) -> None:
+        await stores.events.put([an_event()])
+        await stores.embeddings.put("ada", an_embedding(1.0))
+        with pytest.raises(BadInput, match="got nan"):
+            await forget_before(stores, float("nan"))
+        assert await stores.embeddings.get("ada", "r0001-aa") is not None
 
     async def test_embeddings_made_from_what_is_forgotten_go_with_it_and_others_stay(self, stores: LocalStores) -> None:
         await stores.events.put([an_event("e1", timestamp=1.0), an_event("e2", item_id="casino", timestamp=9.0)])

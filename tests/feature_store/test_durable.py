@@ -1,20 +1,63 @@
 """Files that are there whole or not at all."""
 
+import os
 import stat
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from feature_store.durable import create, exclusive, remove_drafts, replace, write_synced
+from feature_store.durable import create, exclusive, exclusive_file, remove_drafts, replace, write_synced
 
 
 def test_a_written_file_holds_the_bytes_and_has_the_mode(tmp_path: Path) -> None:
     write_synced(tmp_path / "file", b"content", mode=0o600)
     assert (tmp_path / "file").read_bytes() == b"content"
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
+
+
+def test_who_waited_while_a_file_was_replaced_holds_the_one_that_is_there_now(tmp_path: Path) -> None:
+    path, asked = tmp_path / "file", threading.Event()
+    path.write_bytes(b"old")
+    held: list[bool] = []
+
+    def wait() -> None:
+        asked.set()
+        with exclusive_file(path) as found:
+            held.append(os.path.samestat(found, path.stat()))
+
+    with exclusive_file(path):
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        asked.wait()
+        time.sleep(0.2)  # it has opened the old file by then, or finds the new one at once
+        replace(path, b"new")
+        assert held == []
+    waiter.join()
+    assert held == [True]
+
+
+@pytest.mark.parametrize("write", [create, replace])
+def test_what_cannot_be_written_is_named_as_it_was_asked_for(
+    tmp_path: Path, write: Callable[[Path, bytes], None]
+) -> None:
+    """And not by the draft, of which nobody knows."""
+    with pytest.raises(OSError, match="No such file") as error:
+        write(tmp_path / "none" / "file", b"content")
+    assert error.value.filename == str(tmp_path / "none" / "file")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder") as error:
+        write(tmp_path / "folder", b"content")
+    assert str(error.value).endswith(f": '{tmp_path / 'folder'}'")
+    (tmp_path / "folder" / "file").touch()
+    with pytest.raises(NotADirectoryError) as error:
+        write(tmp_path / "folder" / "file" / "deeper", b"content")
+    assert error.value.filename == str(tmp_path / "folder" / "file" / "deeper")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
 
 
 def test_writing_and_creating_never_overwrite(tmp_path: Path) -> None:

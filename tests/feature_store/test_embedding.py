@@ -33,6 +33,18 @@ def test_numbers_that_are_not_finite_are_refused(number: float) -> None:
         UserEmbedding(np.array([1.0, number], dtype=np.float32), "r0001-aa")
 
 
+@pytest.mark.parametrize("checkpoint_id", ["", "r" * 257, "\ud800"])
+def test_a_checkpoint_id_is_one_that_every_store_can_keep(checkpoint_id: str) -> None:
+    with pytest.raises(BadInput, match="checkpoint_id of a user embedding"):
+        UserEmbedding(np.ones(2, dtype=np.float32), checkpoint_id)
+
+
+@pytest.mark.parametrize("watermark", [-1, 2**64])
+def test_a_watermark_is_one_that_every_store_can_keep(watermark: int) -> None:
+    with pytest.raises(BadInput, match=f"got {watermark}"):
+        UserEmbedding(np.ones(2, dtype=np.float32), "r0001-aa", watermark)
+
+
 def test_embeddings_are_equal_when_vector_checkpoint_and_watermark_are() -> None:
     def embedding(number: float = 1.0, checkpoint_id: str = "r0001-aa", watermark: int = 3) -> UserEmbedding:
         return UserEmbedding(np.array([number], dtype=np.float32), checkpoint_id, watermark)

@@ -1,6 +1,7 @@
 """Encryption at rest: what opens, what does not, and what a file of keys may look like."""
 
 import base64
+import os
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from feature_store.encryption import (
     KEY_VARIABLE,
     OVERHEAD,
     KeyRing,
+    add_key,
     keys_from,
     keys_from_environment,
     keys_from_file,
@@ -115,6 +117,37 @@ def test_all_who_make_a_first_key_at_once_have_the_one_that_was_first(tmp_path: 
         assert [entry.name for entry in file.parent.iterdir()] == ["keys"]
 
 
+def test_no_key_of_several_that_are_added_at_once_is_lost(tmp_path: Path) -> None:
+    file, begin = tmp_path / "keys", threading.Barrier(8)
+    first = own_keys(file).newest
+
+    def added() -> bytes:
+        begin.wait()
+        return add_key(file).newest
+
+    with ThreadPoolExecutor(8) as threads:
+        told = [each.result() for each in [threads.submit(added) for _ in range(8)]]
+    held = [KeyRing([base64.urlsafe_b64decode(line)]).newest for line in file.read_text().split()]
+    assert sorted(held) == sorted([first, *told])
+    assert held[-1] == first
+    assert [entry.name for entry in tmp_path.iterdir()] == ["keys"]
+
+
+def test_a_key_file_with_a_new_key_is_still_its_groups_and_its_links(tmp_path: Path) -> None:
+    file, link = tmp_path / "real" / "keys", tmp_path / "link"
+    own_keys(file)
+    file.chmod(0o640)
+    if os.getuid() == 0:
+        os.chown(file, 12, 34)  # as where a server has an account of its own, and an operator is root
+    before = file.stat()
+    link.symlink_to(file)
+    assert add_key(link).newest == keys_from_file(file).newest
+    after = file.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert link.is_symlink()
+    assert len(file.read_text().split()) == 2
+
+
 def test_what_is_no_ring_of_keys_is_refused_without_being_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +172,11 @@ def test_what_is_no_ring_of_keys_is_refused_without_being_shown(
     file.chmod(0o600)
     with pytest.raises(BadInput, match="is no key file"):
         keys_from_file(file)
+
+
+def test_an_id_that_nobody_can_have_has_no_pseudonym() -> None:
+    with pytest.raises(BadInput, match="half of a surrogate pair"):
+        pseudonym(OLD, "ada", "\ud800")
 
 
 def test_pseudonyms_tell_people_apart_and_say_nothing_without_the_secret() -> None:

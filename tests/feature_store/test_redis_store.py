@@ -214,17 +214,17 @@ async def test_people_without_a_header_are_not_taken_for_a_new_store(server: Red
 async def test_a_server_that_lost_its_memory_is_noticed(server: RedisServer, stores: LocalStores) -> None:
     """What is empty gets its header back, so that those who go on know people by the same names."""
     await stores.events.put([an_event()])
-    people = stores.events._people  # type: ignore[attr-defined] # of RedisEventStore
+    secret = stores.events._people._secret  # type: ignore[attr-defined] # of RedisEventStore
     with server.client() as client:
         header = client.hgetall("hearth:header")
         client.flushall()
-        people._looked = time.monotonic() - 60
+        secret._looked = time.monotonic() - 60
         assert await stores.events.get("ada") == History()
         assert client.hgetall("hearth:header") == header
         client.flushall()
     async with open_redis(settings_for(server.url), RING) as others:
         await others.events.put([an_event()])
-        people._looked = time.monotonic() - 60
+        secret._looked = time.monotonic() - 60
         with pytest.raises(StoreUnavailable, match="emptied and holds another store now; open it anew"):
             await stores.events.put([an_event()])
 

@@ -1,7 +1,7 @@
 """A sweep after a new checkpoint: everybody is folded in anew, once, while the old version keeps its embeddings."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from feature_store.manifest import CheckpointManifest
 from feature_store.memory import InMemoryEventStore, InMemoryUserEmbeddingStore, open_memory
 from feature_store.met import MetItems
 from feature_store.refold import Refolded, refold
+from feature_store.rights import erase_person
 from feature_store.stores import LocalStores
 from feature_store.vocabulary import ItemVocabulary
 
@@ -112,6 +113,49 @@ def test_a_damaged_value_costs_the_one_whom_it_is_about_and_nobody_else() -> Non
         assert await refold(stores, NEW, batch=10) == Refolded(people=25, folded=24, failed=1)
         found = await stores.embeddings.get_many(PEOPLE, "new")
         assert [number for number, embedding in enumerate(found) if embedding is None] == [4]
+
+    asyncio.run(run())
+
+
+class Unnamed(InMemoryEventStore):
+    """A store that tells at the end that somebody cannot be named."""
+
+    async def user_ids(self) -> AsyncIterator[str]:
+        async for user_id in super().user_ids():
+            yield user_id
+        raise CorruptStore("one id is damaged")
+
+
+def test_everybody_who_can_be_named_is_folded_in_and_one_who_cannot_is_counted_as_failed() -> None:
+    async def run() -> None:
+        stores = LocalStores(Unnamed(), InMemoryUserEmbeddingStore())
+        await stores.events.put([event(person, person % 6) for person in range(25)])
+        assert await refold(stores, NEW, batch=10) == Refolded(people=26, folded=25, failed=1)
+        assert None not in await stores.embeddings.get_many(PEOPLE, "new")
+
+    asyncio.run(run())
+
+
+class Interrupted(InMemoryUserEmbeddingStore):
+    """A store that lets somebody be erased, everywhere, just before it keeps what was folded in."""
+
+    def __init__(self, events: InMemoryEventStore, erased: str) -> None:
+        super().__init__()
+        self._events, self._erased = events, erased
+
+    async def put_many(self, embeddings: Mapping[str, UserEmbedding]) -> None:
+        assert (await erase_person(LocalStores(self._events, self), self._erased)).is_complete
+        await super().put_many(embeddings)
+
+
+def test_of_somebody_who_is_erased_while_being_folded_in_no_embedding_stays() -> None:
+    async def run() -> None:
+        events = InMemoryEventStore()
+        stores = LocalStores(events, Interrupted(events, PEOPLE[3]))
+        await stores.events.put([event(person, person % 6) for person in range(25)])
+        await refold(stores, NEW, batch=100)
+        found = await stores.embeddings.get_many(PEOPLE, "new")
+        assert [number for number, embedding in enumerate(found) if embedding is None] == [3]
 
     asyncio.run(run())
 

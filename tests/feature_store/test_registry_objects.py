@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import fsspec
@@ -217,6 +218,26 @@ def test_a_checkpoint_is_fetched_once_and_a_damaged_copy_anew(local: str, key: S
     memory.pipe_file(vectors, whole)
     assert registry.load(a).manifest == manifest
     assert [path.name for path in copies.iterdir()] == [a]
+
+
+@pytest.mark.parametrize("how", ["promote", "roll back"])
+def test_nothing_goes_into_production_on_the_word_of_a_copy(
+    local: str, key: SigningKey, tmp_path: Path, how: str
+) -> None:
+    """What others will fetch counts, and not what this machine still has."""
+    registry = registry_of(local, key, tmp_path / "copies")
+    a = registry.production()
+    b = registry.publish(a_draft(2), key).checkpoint_id
+    if how == "roll back":
+        registry.promote(b)
+        a, b = b, a
+    registry.load(b)
+    fsspec.filesystem("memory").rm_file(f"{local.removeprefix('memory:/')}/checkpoints/{b}/item_vectors.safetensors")
+    change = partial(registry.promote, b) if how == "promote" else registry.roll_back
+    with pytest.raises(CorruptCheckpoint, match=r"is not whole.*item_vectors\.safetensors"):
+        change()
+    assert registry.production() == a
+    assert registry.load(b).manifest.checkpoint_id == b
 
 
 def test_the_copies_used_longest_ago_are_let_go(local: str, key: SigningKey, tmp_path: Path) -> None:

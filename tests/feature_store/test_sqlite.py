@@ -124,6 +124,24 @@ def test_a_file_that_may_only_be_read_is_refused_by_name_and_left_alone() -> Non
         path.parent.chmod(0o755)
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_a_link_leads_to_the_same_store(tmp_path: Path, is_there: bool) -> None:  # noqa: FBT001 - as pytest calls
+    """One that leads nowhere yet has its store made where it leads to; one that is bent elsewhere is noticed."""
+    file, link = tmp_path / "disk" / "real.sqlite", tmp_path / "people.sqlite"
+    file.parent.mkdir()
+    link.symlink_to(file)
+    if is_there:
+        async with open_sqlite(file, KEYS) as stores:
+            await stores.events.put([an_event("e0")])
+    async with open_sqlite(link, KEYS) as stores, open_sqlite(file, KEYS) as others:
+        await stores.events.put([an_event("e1")])
+        assert len((await others.events.get("ada")).events) == 1 + is_there
+        file.rename(tmp_path / "moved.sqlite")
+        with pytest.raises(StoreUnavailable, match="removed or replaced"):
+            await stores.events.get("ada")
+    assert link.is_symlink()
+
+
 async def test_many_processes_open_a_new_file_at_once(tmp_path: Path) -> None:
     writers = [start_writer("once", tmp_path / "hearth.sqlite", f"user {n}") for n in range(3)]
     for writer in writers:

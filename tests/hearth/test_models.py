@@ -88,6 +88,9 @@ def test_a_collection_says_what_would_go_and_removes_only_when_told(
     for checkpoint_id in (a, b, c, d):
         registry.promote(checkpoint_id)
     arguments = ("models", "collect", "--registry", registry.folder, "--keep", "1", "--needed", a)
+    slip = run(*arguments, "--needed", f"{a}x", "--grace-hours", "0", "--remove")
+    assert f"--needed {a}x: there is no such checkpoint in" in slip.error()
+    assert registry.checkpoint_ids() == [a, b, c, d]
     assert run(*arguments, "--json").json()["removed"] == []
     arguments = (*arguments, "--grace-hours", "0")
     shown = run(*arguments).stdout.splitlines()
@@ -136,6 +139,13 @@ def test_a_bundle_and_its_changes_are_written_verified_and_put_together(
     assert old.read_bytes() == make_bundle(registry.load(a), titles, key).to_bytes()
     told = run("models", "bundle", b, "--out", new, "--leave-out", tmp_path / "gone.txt", *there).json()
     assert told["items"] == 5
+    (tmp_path / "windows.txt").write_bytes(b"\xef\xbb\xbfitem 5\r\nitem 4\r\nnever an item\r\n")
+    ended = run("models", "bundle", b, "--out", made, "--leave-out", tmp_path / "windows.txt", *there)
+    assert ended.json()["items"] == 4
+    assert "2 of the 3 ids of" in ended.stderr
+    (tmp_path / "windows.txt").write_bytes(b"item 5\n\xff\n")
+    broken = run("models", "bundle", b, "--out", made, "--leave-out", tmp_path / "windows.txt", *there)
+    assert "windows.txt is not UTF-8: invalid start byte at byte 7" in broken.error()
     run("models", "bundle", b, "--out", delta, "--since", old, "--leave-out", tmp_path / "gone.txt", *there).json()
     verified = run("models", "verify-bundle", delta, "--since", old, "--out", made, "--json").json()
     assert verified["bundle_id"] == told["bundle_id"]

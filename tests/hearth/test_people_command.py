@@ -147,12 +147,15 @@ def test_of_who_is_erased_nothing_is_left_and_the_receipt_says_so(run: Run, plac
 def test_what_is_older_than_a_day_is_forgotten(run: Run, place: Place) -> None:
     store = tuple(part for part in place.options if part not in {"--social-graph", "--ad-counters"})
     store = tuple(part for part in store if Path(part).name not in {"social.sqlite", "ads.sqlite"})
+    for wrong in ("nan", "inf", "1e9"):
+        assert "days since 1970 at most; got" in run("people", "forget", "--older-than", wrong, *store).error()
+    assert place.events("ben") == 4
     done = run("people", "forget", "--before", "1970-01-04", *store, "--json").json()
     assert done == {"before": "1970-01-04T00:00:00+00:00", "events": 6}  # days 1 and 2 of three people
     assert (place.events("anna"), place.events("ben")) == (2, 2)
     assert run("people", "forget", "--older-than", "1", *store, "--json").json()["events"] == 6
-    for wrong in ((), ("--older-than", "1", "--before", "1970-01-04")):
-        assert "one of --older-than DAYS and --before DATE" in run("people", "forget", *wrong, *store).error()
+    for both in ((), ("--older-than", "1", "--before", "1970-01-04")):
+        assert "one of --older-than DAYS and --before DATE" in run("people", "forget", *both, *store).error()
     assert "--before is a day" in run("people", "forget", "--before", "yesterday", *store).error()
 
 
@@ -197,6 +200,12 @@ def test_ties_are_imported_whole_or_not_at_all(run: Run, tmp_path: Path, redis_s
         arguments = ("people", "import-ties", edges, "--kind", "friend", "--store", store, "--store-key", keys)
         assert run(*arguments, "--json").json() == {"lines": 2, "added": 2}
         assert run(*arguments, "--json").json() == {"lines": 2, "added": 0}
+    slip = ("people", "import-ties", edges, "--kind", "friend", "--store", tmp_path / "social.sqlite", "--store-key")
+    assert "there is no key file" in run(*slip, tmp_path / "slip.keys").error()
+    nothing = ("people", "import-ties", tmp_path / "none.csv", "--kind", "friend", "--store", tmp_path / "new.sqlite")
+    assert "none.csv cannot be read" in run(*nothing, "--store-key", tmp_path / "slip.keys").error()
+    assert not (tmp_path / "slip.keys").exists()
+    assert not (tmp_path / "new.sqlite").exists()
     edges.write_text("user_id,friend_id\n7,8\n7,7\n")
     assert "line 3" in run(*arguments).error()
     edges.write_text("user_id,friend_id\n7,8\n")
@@ -215,7 +224,13 @@ def test_a_slip_of_the_pen_is_said_and_makes_nothing(run: Run, tmp_path: Path) -
     wrong: dict[str, tuple[Any, ...]] = {
         "USER has 1 to": ("export", "", *place.options),
         "there is no key file": ("export", "anna", "--store", place.options[1], "--store-key", tmp_path / "none.keys"),
-        "has no user or password in it": ("export", "anna", "--store", "redis://:hidden@cell.example", *key),
+        "--store: url: has no user or password in it": (
+            "export",
+            "anna",
+            "--store",
+            "redis://:hidden@cell.example",
+            *key,
+        ),
         "are for a Redis": ("export", "anna", *place.options, "--redis-settings", tmp_path / "redis.toml"),
         "a Redis holds": ("export", "anna", "--store", "redis://h", "--social-graph", tmp_path / "s", *key),
     }
