@@ -89,7 +89,6 @@ class DeterminantalPointProcess:
     def take(self, at: int) -> None:
         """See `Unlikeness.take`."""
         row = _SHARED * self._quality * (self._directions @ self._directions[at]) * self._quality[at]
-        row[at] = self._quality[at] ** 2
         for step in self._steps:
             row -= step[at] * step
         step = row / np.sqrt(self._gain[at])

@@ -91,6 +91,15 @@ def test_an_item_comes_first_as_often_as_its_click_rate_is_believed_to_be_the_be
     assert first["a"] / draws == pytest.approx(expected, abs=4 * (expected * (1 - expected) / draws) ** 0.5)
 
 
+def test_the_score_is_the_rate_that_was_drawn_which_is_on_average_what_is_believed(model: ServingModel) -> None:
+    """Nine clicks of ten shows, after one of ten that was taken for granted: a half."""
+    feedback, sources = told({"a": 10}, {"a": 9}), [{"kind": "fresh", **PRIOR}]
+    views = [stocked(model, "news", [article("a", 1)], seed=n, feedback=feedback, sources=sources) for n in range(400)]
+    scores = [recommend(RecommendationRequest(1), None, view).items[0].score for view in views]
+    assert np.mean([score for score in scores if score is not None]) == pytest.approx(0.5, abs=0.03)
+    assert np.std(scores) == pytest.approx((0.25 / 21) ** 0.5, rel=0.2)
+
+
 def test_what_people_click_is_found_among_many_that_nobody_was_shown(model: ServingModel) -> None:
     """Ten articles, of which one is clicked by every third person and the others by every fiftieth."""
     random, feedback, items = np.random.default_rng(4), Feedback(), [article(f"new-{n}", 1) for n in range(10)]
@@ -107,7 +116,7 @@ def test_what_people_click_is_found_among_many_that_nobody_was_shown(model: Serv
 
 
 def test_of_very_many_the_latest_are_looked_at(model: ServingModel) -> None:
-    items = [article(f"new-{n}", n / 100) for n in range(5003)]
+    items = [article(f"new-{n}", n / 100) for n in reversed(range(5003))]
     found = fresh(model, items, 5000, max_age_hours=100)
     assert set(found) == {f"new-{n}" for n in range(5000)}
 
