@@ -5,7 +5,7 @@ sampling, with the chance that each ad had at its position. Click rates and cali
 time; the rest judges. All bids are equal, as the log has none: then the auction ranks by the click rate.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,37 +17,47 @@ from benchmarks.off_policy import Estimate, off_policy, on_policy
 from feature_store.arrays import BoolArray, Float64Array, Int32Array
 from feature_store.errors import BadInput
 from feature_store.tabular import open_table
-from serving.ads.auction import smoothed
-from serving.ads.calibrating import calibrated
-from serving.ads.calibration import Method, fit
-from serving.ads.impressions import Impressions, rates_so_far
 
 SHARE = 0.7  # of the log, by time, that is fitted on
 PRIOR_CLICKS, PRIOR_SHOWS = 1.0, 250.0  # the log's click rate, in round numbers: nobody's to choose by the rest
 PLACES = 3  # ads a page
 PARTICIPATION = (1.0, 0.5, 0.2)  # chances with which an ad takes part, as pacing throttles
-_METHODS: tuple[Method, ...] = ("isotonic", "platt")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BanditLog:
-    """Impressions in the order of time, and of each what the logging policy was.
+    """Impressions in the order of time, and of each what the logging policy was; arrays have shape (n,).
 
+    ads, ad: distinct ids, and of each impression which was shown.
+    times: in seconds since 1970, never falling.
+    positions: from 1.
     policies, policy: names, and of each impression which.
     campaigns, campaign: the pages that the ads are of; ads of one compete with each other.
     chances: that the ad shown had at its position.
     """
 
-    impressions: Impressions
+    ads: tuple[str, ...]
+    ad: Int32Array
+    times: Float64Array
+    positions: Int32Array
+    clicked: BoolArray
     policies: tuple[str, ...]
     policy: Int32Array
     campaigns: tuple[str, ...]
     campaign: Int32Array
     chances: Float64Array
 
+    def __len__(self) -> int:
+        return len(self.ad)
+
+    @property
+    def cut(self) -> int:
+        """How many of the impressions are fitted on."""
+        return int(SHARE * len(self))
+
 
 def read_bandit_log(path: Path) -> BanditLog:
-    """That of an impressions.csv[.gz] as shared/data has it; raises `BadInput`."""
+    """That of an impressions.csv[.gz] with propensities; raises `BadInput`."""
     columns = ("item_id", "timestamp", "clicked", "position", "propensity", "policy", "campaign")
     with open_table(path, columns) as opened:
         at = [opened.position(column) for column in columns]
@@ -59,34 +69,34 @@ def read_bandit_log(path: Path) -> BanditLog:
     ads, ad = _coded(items)
     policies, policy_codes = _coded(policy)
     campaigns, campaign_codes = _coded(campaign)
-    impressions = Impressions(
+    return BanditLog(
         ads,
         ad,
         np.array(times, np.float64),
         np.array(positions, np.int32),
         np.array([one == "1" for one in clicked]),
-        None,
+        policies,
+        policy_codes,
+        campaigns,
+        campaign_codes,
+        np.array(chances, np.float64),
     )
-    return BanditLog(impressions, policies, policy_codes, campaigns, campaign_codes, np.array(chances, np.float64))
 
 
-def measure_ads(log: BanditLog, report: Callable[[str], None]) -> dict[str, Any]:
-    """Calibration by both methods, and the estimates of our policy on either log, all campaigns together."""
-    impressions = log.impressions
-    cut = int(SHARE * len(impressions))
-    calibrations: dict[str, Any] = {}
-    for method in _METHODS:
-        report(f"calibrating, {method}")
-        found = calibrated(impressions, method, SHARE, PRIOR_CLICKS, PRIOR_SHOWS)
-        calibrations[method] = found.after.figures()
-        calibrations["before"], calibrations["one rate for all"] = found.before.figures(), found.base.figures()
-    report("ranking by click rate")
-    late = np.arange(len(impressions)) >= cut
-    ours = {chance: chances_of_ours(log, cut, chance) for chance in PARTICIPATION}
+def measure_ads(log: BanditLog, click_rates: Float64Array, calibration: Mapping[str, Any]) -> dict[str, Any]:
+    """The estimates of our policy on either log, all campaigns together.
+
+    Args:
+        log: all of it; what lies behind its cut judges.
+        click_rates: that our ranking goes by, of each ad, as they were at the cut.
+        calibration: figures of how they are borne out, to stand beside.
+    """
+    late = np.arange(len(log)) >= log.cut
+    ours = {chance: chances_of_ours(log, click_rates, chance) for chance in PARTICIPATION}
     policies: dict[str, Any] = {}
     for code, name in enumerate(log.policies):
         here = late & (log.policy == code)
-        clicked = impressions.clicked[here]
+        clicked = log.clicked[here]
         policies[name] = {
             "impressions": int(here.sum()),
             "clicks": int(clicked.sum()),
@@ -100,31 +110,30 @@ def measure_ads(log: BanditLog, report: Callable[[str], None]) -> dict[str, Any]
         "benchmark": "ads",
         **provenance(),
         "data": {
-            "impressions": len(impressions),
-            "clicks": int(impressions.clicked.sum()),
-            "fitted": cut,
-            "judged": len(impressions) - cut,
-            "judged_clicks": int(impressions.clicked[cut:].sum()),
+            "impressions": len(log),
+            "clicks": int(log.clicked.sum()),
+            "fitted": log.cut,
+            "judged": len(log) - log.cut,
+            "judged_clicks": int(log.clicked[log.cut :].sum()),
         },
-        "calibration": calibrations,
+        "calibration": dict(calibration),
         "policies": policies,
     }
 
 
-def chances_of_ours(log: BanditLog, cut: int, participation: float) -> Float64Array:
+def chances_of_ours(log: BanditLog, click_rates: Float64Array, participation: float) -> Float64Array:
     """With which chance our policy would have shown, at its position, what was shown; shape (n,).
 
-    The ads of a page by falling click rate, as the impressions before `cut` have it; each takes part with the same
-    chance c. The ad at place j of m stands at position p with c (j - 1 over p - 1) c^(p - 1) (1 - c)^(j - p).
+    The ads of a page by falling click rate, of equal ones by their code; each takes part with the same chance c. The ad
+    at place j of m stands at position p with c (j - 1 over p - 1) c^(p - 1) (1 - c)^(j - p).
     """
-    impressions = log.impressions
-    result = np.zeros(len(impressions))
+    result = np.zeros(len(log))
     for campaign in range(len(log.campaigns)):
         here = log.campaign == campaign
-        order = ranked_ads(impressions, here, cut)
-        place = np.full(len(impressions.ads), -1)
+        ads = np.unique(log.ad[here])
+        order = ads[np.argsort(-click_rates[ads], kind="stable")]
+        place = np.full(len(log.ads), -1)
         place[order] = np.arange(len(order))
-        at, position = place[impressions.ad[here]], impressions.positions[here]
         chances = np.zeros((len(order), PLACES + 1))  # by place and position, from 1
         reached = np.zeros(PLACES + 2)  # chance that so many of the better ones take part
         reached[0] = 1.0
@@ -132,21 +141,8 @@ def chances_of_ours(log: BanditLog, cut: int, participation: float) -> Float64Ar
             chances[j, 1:] = participation * reached[:PLACES]
             reached[1:] = (1 - participation) * reached[1:] + participation * reached[:-1]
             reached[0] *= 1 - participation
-        result[here] = chances[at, position]
+        result[here] = chances[place[log.ad[here]], log.positions[here]]
     return result
-
-
-def ranked_ads(impressions: Impressions, of_campaign: BoolArray, cut: int) -> Int32Array:
-    """The ads of a campaign by falling calibrated click rate, as it was at the cut; of equal ones by their code."""
-    early = of_campaign & (np.arange(len(impressions)) < cut)
-    shows = np.bincount(impressions.ad[early], minlength=len(impressions.ads)).astype(np.float64)
-    clicks = np.bincount(impressions.ad[early], impressions.clicked[early], len(impressions.ads)).astype(np.float64)
-    scores = rates_so_far(impressions, PRIOR_CLICKS, PRIOR_SHOWS)
-    calibration = fit(scores[:cut], impressions.positions[:cut], impressions.clicked[:cut], "platt", "rate", None)
-    ads = np.unique(impressions.ad[of_campaign])
-    rates = calibration.click_rates(smoothed(clicks[ads], shows[ads], PRIOR_CLICKS, PRIOR_SHOWS))
-    found: Int32Array = ads[np.argsort(-rates, kind="stable")].astype(np.int32)
-    return found
 
 
 def shown_estimate(estimate: dict[str, float] | Estimate) -> str:

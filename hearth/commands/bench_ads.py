@@ -18,10 +18,13 @@ def ads(
     Example: `hearth bench ads --data "$HEARTH_DATA" --json`
     """
     from benchmarks.ads import measure_ads, read_bandit_log
+    from hearth.ad_rates import calibration_figures, click_rates_at_the_cut
 
     log = read_bandit_log(data / "open_bandit" / "impressions.csv.gz")
     with told_steps(ERR) as report:
-        figures = measure_ads(log, report)
+        calibration = calibration_figures(log, report)
+        report("estimating")
+        figures = measure_ads(log, click_rates_at_the_cut(log), calibration)
     if as_json:
         print_json(figures)
         return

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.ads import BanditLog, chances_of_ours, measure_ads, ranked_ads, read_bandit_log
+from benchmarks.ads import BanditLog, chances_of_ours, measure_ads, read_bandit_log
 from benchmarks.off_policy import off_policy, on_policy
 from feature_store.errors import BadInput
-from serving.ads.impressions import Impressions
+from hearth.ad_rates import calibration_figures, click_rates_at_the_cut
 
 RATES = np.array([0.02, 0.05, 0.10, 0.30])
 LOGGED = np.array([0.4, 0.3, 0.2, 0.1])
@@ -58,37 +58,40 @@ def small_log() -> BanditLog:
     rng = np.random.default_rng(1)
     n = 12_000
     ad = rng.integers(0, 8, n).astype(np.int32)
-    clicked = rng.random(n) < RATES[ad % 4]
-    impressions = Impressions(
+    return BanditLog(
         tuple(f"ad-{code}" for code in range(8)),
         ad,
         np.arange(n, dtype=np.float64),
         rng.integers(1, 4, n).astype(np.int32),
-        clicked,
-        None,
+        rng.random(n) < RATES[ad % 4],
+        ("random",),
+        np.zeros(n, np.int32),
+        ("a", "b"),
+        (ad >= 4).astype(np.int32),
+        np.full(n, 0.25),
     )
-    campaign = (ad >= 4).astype(np.int32)
-    return BanditLog(impressions, ("random",), np.zeros(n, np.int32), ("a", "b"), campaign, np.full(n, 0.25))
 
 
 @pytest.mark.parametrize("participation", [1.0, 0.5, 0.2])
 def test_the_chances_of_our_policy_are_those_of_all_ways_that_ads_can_take_part(participation: float) -> None:
     log = small_log()
-    found = chances_of_ours(log, 8000, participation)
-    order = ranked_ads(log.impressions, log.campaign == 0, 8000)
-    assert order.tolist() == [3, 2, 1, 0]
+    found = chances_of_ours(log, np.array([0.1, 0.4, 0.2, 0.4, 9, 9, 9, 9]), participation)
+    order = [1, 3, 2, 0]
     expected = np.zeros((8, 4))
     for present in itertools.product([True, False], repeat=4):
         chance = np.prod([participation if one else 1 - participation for one in present])
-        listed = [ad for ad, one in zip(order.tolist(), present, strict=True) if one]
+        listed = [ad for ad, one in zip(order, present, strict=True) if one]
         for position, ad in enumerate(listed[:3], 1):
             expected[ad, position] += chance
     here = log.campaign == 0
-    assert found[here] == pytest.approx(expected[log.impressions.ad[here], log.impressions.positions[here]])
+    assert found[here] == pytest.approx(expected[log.ad[here], log.positions[here]])
 
 
 def test_a_log_where_some_ads_are_better_shows_that_ours_earns_more() -> None:
-    figures = measure_ads(small_log(), lambda _: None)
+    log = small_log()
+    rates = click_rates_at_the_cut(log)
+    assert [np.argsort(of_page).tolist() for of_page in (rates[:4], rates[4:])] == [[0, 1, 2, 3]] * 2
+    figures = measure_ads(log, rates, calibration_figures(log, lambda _: None))
     of_random = figures["policies"]["random"]
     assert figures["data"]["fitted"] == 8400
     assert of_random["impressions"] == 3600
@@ -104,9 +107,9 @@ def test_a_log_is_read_in_the_order_of_time(tmp_path: Path) -> None:
         "item_id,timestamp,clicked,position,propensity,policy,campaign\nb,9,1,2,0.5,bts,all\na,3,0,1,0.25,random,men\n"
     )
     log = read_bandit_log(path)
-    assert [log.impressions.ads[code] for code in log.impressions.ad] == ["a", "b"]
+    assert [log.ads[code] for code in log.ad] == ["a", "b"]
     assert [log.policies[code] for code in log.policy] == ["random", "bts"]
-    assert (log.chances.tolist(), log.impressions.clicked.tolist()) == ([0.25, 0.5], [False, True])
+    assert (log.chances.tolist(), log.clicked.tolist()) == ([0.25, 0.5], [False, True])
     path.write_text("item_id,timestamp,clicked,position,propensity,policy,campaign\n")
     with pytest.raises(BadInput, match="has no impressions"):
         read_bandit_log(path)
@@ -116,7 +119,7 @@ def test_a_log_is_read_in_the_order_of_time(tmp_path: Path) -> None:
 @pytest.mark.skipif("HEARTH_DATA" not in os.environ, reason="HEARTH_DATA does not name the data sets")
 def test_on_the_open_bandit_log_calibration_mends_click_rates_and_ours_is_not_told_apart_from_the_logged() -> None:
     log = read_bandit_log(Path(os.environ["HEARTH_DATA"]) / "open_bandit" / "impressions.csv.gz")
-    figures = measure_ads(log, lambda _: None)
+    figures = measure_ads(log, click_rates_at_the_cut(log), calibration_figures(log, lambda _: None))
     assert figures["data"] == {
         "impressions": 60_000,
         "clicks": 287,
@@ -126,8 +129,8 @@ def test_on_the_open_bandit_log_calibration_mends_click_rates_and_ours_is_not_to
     }
     found = figures["calibration"]
     for method in ("isotonic", "platt"):
-        assert found[method]["calibration_error"] < 0.6 * found["before"]["calibration_error"]
-        assert found[method]["log_loss"] < found["before"]["log_loss"]
+        assert found[method]["calibration_error"] < 0.6 * found["each ad's own"]["calibration_error"]
+        assert found[method]["log_loss"] < found["each ad's own"]["log_loss"]
     # 93 clicks do not tell policies apart: the honest answer is an interval that holds what was logged.
     random = figures["policies"]["random"]
     assert random["logged"]["value"] == pytest.approx(0.0051, abs=0.0001)
