@@ -100,14 +100,14 @@ ads_strategy = st.lists(
     st.fixed_dictionaries(
         {
             "bid": st.sampled_from(["0.05", "0.20", "0.50", "0.90"]),
-            "safety": st.sampled_from(SAFETY),
-            "currency": st.sampled_from(["EUR", "EUR", "USD"]),
+            "safety": st.sampled_from(["general", "general", *SAFETY]),
+            "currency": st.sampled_from(["EUR"] * 5 + ["USD"]),
             "advertiser": st.sampled_from(["tea", "milk", "rye"]),
             "campaign": st.sampled_from([None, "spring", "autumn"]),
-            "starts": st.sampled_from([None, NOON - 1, NOON + 1]),
-            "ends": st.sampled_from([None, NOON, NOON + 2]),
-            "targeting": st.sampled_from([{}, {"region": ("DE",)}, {"hour": ("9",), "region": ("DE", "AT")}]),
-            "frequency_cap": st.sampled_from([None, 1, 2]),
+            "starts": st.sampled_from([None, None, None, NOON - 1, NOON + 1]),
+            "ends": st.sampled_from([None, None, None, NOON, NOON + 2]),
+            "targeting": st.sampled_from([{}, {}, {}, {"region": ("DE",)}, {"hour": ("9",), "region": ("DE", "AT")}]),
+            "frequency_cap": st.sampled_from([None, None, 1, 2]),
             "budget": st.sampled_from([None, "1.00"]),
             "daily_budget": st.sampled_from([None, "0.90"]),
         }
@@ -198,6 +198,14 @@ def replace_settings(**changes: Any) -> AdsSettings:
 
 async def of_new_desk(shop: Shop, **request: Any) -> list[Placed]:
     return await shop.ask(await shop.desk(in_memory()), **request)
+
+
+def test_a_cap_of_the_list_passes_over_ads_and_they_raise_no_price(model: ServingModel) -> None:
+    ads = [ad("a", "0.9"), ad("b", "0.8"), ad("c", "0.5", advertiser="milk"), ad("d", "0.4"), ad("e", "0.3")]
+    shop = Shop(model, ads, EUROS, {"caps": [{"field": "advertiser", "most": 2}]})
+    placed = asyncio.run(of_new_desk(shop, k=4))
+    assert names(shop, placed) == ["a", "b", "c"]
+    assert [one.terms.price for one in placed] == [800_001, 500_001, 1]
 
 
 def test_an_item_that_is_no_ad_and_a_model_without_a_catalogue_show_nothing(model: ServingModel) -> None:
