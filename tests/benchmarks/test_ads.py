@@ -56,7 +56,7 @@ def test_chances_that_are_none_are_refused(logged: list[float], ours: list[float
 def small_log() -> BanditLog:
     """Two campaigns of four ads each; in both, click rates rise with the ad's number."""
     rng = np.random.default_rng(1)
-    n = 12_000
+    n = 40_000
     ad = rng.integers(0, 8, n).astype(np.int32)
     return BanditLog(
         tuple(f"ad-{code}" for code in range(8)),
@@ -93,8 +93,8 @@ def test_a_log_where_some_ads_are_better_shows_that_ours_earns_more() -> None:
     assert [np.argsort(of_page).tolist() for of_page in (rates[:4], rates[4:])] == [[0, 1, 2, 3]] * 2
     figures = measure_ads(log, rates, calibration_figures(log, lambda _: None))
     of_random = figures["policies"]["random"]
-    assert figures["data"]["fitted"] == 8400
-    assert of_random["impressions"] == 3600
+    assert figures["data"]["fitted"] == 28_000
+    assert of_random["impressions"] == 12_000
     ours = of_random["ours"]["1"]
     assert ours["snips"]["low"] > of_random["logged"]["value"]
     assert figures["calibration"]["isotonic"]["log_loss"] < figures["calibration"]["one rate for all"]["log_loss"]
