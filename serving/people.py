@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from feature_store.errors import StoreError, StoreUnavailable
 from feature_store.events import Event
+from feature_store.folded import keep_folded
 from feature_store.stores import LocalStores
 from serving.breaker import Breaker
 from serving.model import ServingModel
@@ -87,7 +88,8 @@ class People:
     async def _fold_in(self, user_id: str, model: ServingModel) -> None:
         met = await self._stores.events.met(user_id)
         rows = model.checkpoint.vocabulary.known_rows(met.item_ids)
-        await self._stores.embeddings.put(user_id, model.checkpoint.fold_in(rows, met.watermark))
+        if len(rows):  # else there is nothing to keep: a reply finds that out by itself
+            await keep_folded(self._stores, {user_id: model.checkpoint.fold_in(rows, met.watermark)})
 
     async def _written(self, step: Callable[[], Awaitable[Answer]]) -> Answer:
         try:

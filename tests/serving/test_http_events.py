@@ -155,7 +155,7 @@ def test_after_an_event_the_stored_embedding_is_that_of_the_whole_history(publis
         async with opened(store) as stores:
             return Person(await stores.events.met("anna"), await stores.embeddings.get("anna", model_id))
 
-    met, embedding = asyncio.run(stored())
+    met, embedding, _ = asyncio.run(stored())
     assert embedding is not None
     assert embedding.watermark == met.watermark
     assert embedding.vector == pytest.approx(folded_in(draft(1), ["item-1", "item-4"]), abs=1e-5)
