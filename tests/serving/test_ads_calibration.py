@@ -66,6 +66,20 @@ def test_true_click_rates_and_what_positions_take_from_them_are_found(method: st
         assert (found.slope, found.intercept) == (pytest.approx(0.8, abs=0.03), pytest.approx(-2.0, abs=0.05))
 
 
+def test_no_other_logistic_curve_makes_the_log_likelier() -> None:
+    scores, at, clicked, _ = world(4, 3000, {1: 1.0, 2: 0.4})
+    found = fit(scores, at, clicked, "platt", "model", None)
+    targets = np.where(clicked, (clicked.sum() + 1) / (clicked.sum() + 2), 1 / ((~clicked).sum() + 2))
+
+    def likelihood(slope: float, intercept: float) -> float:
+        p = found.examined(at) / (1 + np.exp(-(slope * scores + intercept)))
+        return float((targets * np.log(p) + (1 - targets) * np.log1p(-p)).sum())
+
+    best = likelihood(found.slope, found.intercept)
+    for slope, intercept in ((0.003, 0), (-0.003, 0), (0, 0.003), (0, -0.003), (0.003, -0.003), (-0.003, 0.003)):
+        assert best > likelihood(found.slope + slope, found.intercept + intercept)
+
+
 @given(logged, st.sampled_from(["isotonic", "platt"]))
 def test_a_higher_score_never_foretells_fewer_clicks_and_nothing_is_impossible(
     rows: list[tuple[int, bool, float]], method: str

@@ -293,6 +293,30 @@ def test_a_campaign_ahead_of_its_day_is_throttled_as_a_whole_and_by_the_seed(mod
     assert asyncio.run(lists()) == found
 
 
+def test_what_is_seen_in_time_is_counted_once_and_what_is_seen_late_once_more(model: ServingModel) -> None:
+    shop = Shop(model, [ad("one", frequency_cap=5)], replace_settings(hold_seconds=0.01))
+
+    async def times() -> list[int]:
+        counters = InMemoryAdCounters()
+        books = Books(counters, InMemoryLedger())
+        desk = await shop.desk(books)
+        found = []
+        for reply, is_late in (("r1", False), ("r2", True)):
+            await shop.ask(desk, reply=reply, user_id="anna")
+            if is_late:
+                await asyncio.sleep(0.02)
+                await desk.look(books)
+                found += await counters.shown("anna", [Cap("one", 5)])
+            for _ in range(2):
+                await desk.saw("anna", "one", reply)
+            found += await counters.shown("anna", [Cap("one", 5)])
+        await asyncio.sleep(0.02)
+        await desk.look(books)
+        return found + await counters.shown("anna", [Cap("one", 5)])
+
+    assert asyncio.run(times()) == [1, 1, 2, 2]
+
+
 class LostReply(InMemoryLedger):
     """A ledger that cannot be written to."""
 
