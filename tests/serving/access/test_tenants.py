@@ -20,6 +20,14 @@ def test_two_people_are_one_only_where_tenant_and_id_are(
     assert (person_of(tenant, user_id) == person_of(other, other_id)) == ((tenant, user_id) == (other, other_id))
 
 
+@given(st.sampled_from(["a", "shop"]), TENANTS, IDS)
+def test_no_id_can_be_written_so_that_it_means_another_tenants_person(
+    tenant: str, other: str | None, user_id: str
+) -> None:
+    person = person_of(tenant, user_id)
+    assert person_of(other, person) != person
+
+
 @given(st.text(st.characters(exclude_characters="\x1f"), min_size=1, max_size=256))
 def test_without_tenants_an_id_stays_what_it_is(user_id: str) -> None:
     assert person_of(None, user_id) == user_id
