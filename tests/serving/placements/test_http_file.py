@@ -49,9 +49,7 @@ def test_placements_come_change_and_go_with_the_file_and_a_broken_file_changes_n
         assert server.metric(counted) == 2
 
 
-@pytest.mark.parametrize(
-    ("content", "said"), [("[start]\ncaps = 3\n", "start.caps"), ("", "holds no placement"), (None, "No such file")]
-)
+@pytest.mark.parametrize(("content", "said"), [("[start]\ncaps = 3\n", "start.caps"), (None, "No such file")])
 def test_a_server_does_not_start_on_a_file_that_cannot_be_used(
     publisher: Publisher, tmp_path: Path, content: str | None, said: str
 ) -> None:
