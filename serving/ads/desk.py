@@ -41,12 +41,19 @@ class AdDesk:
     catalogues: where ads are; None where there are none, and then no ads are shown.
     timeout_seconds: for all that one reply waits for, and for each step of an event.
     look_seconds: between two looks at what is known of ads.
+    stale_seconds: after which what was read is too old to show ads by; five looks, and 5 at least, where nobody says.
     """
 
     def __init__(
-        self, places: Places, catalogues: ItemStore | None, timeout_seconds: float, look_seconds: float = 1.0
+        self,
+        places: Places,
+        catalogues: ItemStore | None,
+        timeout_seconds: float,
+        look_seconds: float = 1.0,
+        stale_seconds: float | None = None,
     ) -> None:
-        self.known = KnownAds(places, catalogues, look_seconds)
+        stale = 5 * max(1.0, look_seconds) if stale_seconds is None else stale_seconds
+        self.known = KnownAds(places, catalogues, stale)
         self._timeout_seconds, self._look_seconds = timeout_seconds, look_seconds
         self._books: Books | None = None
         self._holds = Holds()

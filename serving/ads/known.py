@@ -22,7 +22,6 @@ from serving.ads.settings import AdsSettings
 from serving.assortment.assortment import Assortment
 
 _LOG = logging.getLogger("serving.ads")
-_STALE_LOOKS = 5  # looks that could have been, after which what is known is too old
 
 
 class Vertical(NamedTuple):
@@ -53,12 +52,12 @@ class KnownAds:
     """Columns, figures and calibrations by vertical.
 
     catalogues: where ads are; None where there are none, and then no ads are known.
-    look_seconds: between two looks, about.
+    stale_seconds: after which what was read is too old to show ads by.
     """
 
-    def __init__(self, places: Places, catalogues: ItemStore | None, look_seconds: float) -> None:
+    def __init__(self, places: Places, catalogues: ItemStore | None, stale_seconds: float) -> None:
         self.places = places
-        self._catalogues, self._look_seconds = catalogues, look_seconds
+        self._catalogues, self._stale_seconds = catalogues, stale_seconds
         self._read: dict[str, _Read] = {}
         self._columns: WeakKeyDictionary[Assortment, tuple[int, AdColumns]] = WeakKeyDictionary()
         self._calibrations: dict[AdsSettings, tuple[object, Calibration]] = {}
@@ -90,7 +89,7 @@ class KnownAds:
         calibration = self._calibrations[settings][1] if settings in self._calibrations else None
         if (
             read is None
-            or time.monotonic() - read.at > _STALE_LOOKS * max(1.0, self._look_seconds)
+            or time.monotonic() - read.at > self._stale_seconds
             or (calibration is None and settings.calibration is not None)
         ):
             return market_of(ads, Figures({}, {}), calibration, is_open=False)

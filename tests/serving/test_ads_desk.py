@@ -317,6 +317,41 @@ def test_what_is_seen_in_time_is_counted_once_and_what_is_seen_late_once_more(mo
     assert asyncio.run(times()) == [1, 1, 2, 2]
 
 
+class FailingCatalogue(InMemoryItemStore):
+    """One that can be read as long as `is_there`."""
+
+    is_there = True
+
+    async def version(self, vertical: str) -> int:
+        if not self.is_there:
+            raise StoreUnavailable("away")
+        return await super().version(vertical)
+
+
+def test_a_catalogue_that_cannot_be_read_and_what_was_read_too_long_ago_show_nothing(model: ServingModel) -> None:
+    shop, catalogue = Shop(model, [ad("one")]), FailingCatalogue()
+
+    async def shown() -> list[list[str]]:
+        books = in_memory()
+        desk, forgetful = AdDesk(shop, catalogue, 5.0), AdDesk(shop, catalogue, 5.0, stale_seconds=0.05)
+        found = []
+        for step in ("there", "away", "back"):
+            catalogue.is_there = step != "away"
+            await desk.look(books)
+            if step == "away":
+                with pytest.raises(StoreUnavailable):
+                    await shop.ask(desk)
+            else:
+                found.append(names(shop, await shop.ask(desk)))
+        await forgetful.look(books)
+        await asyncio.sleep(0.06)
+        with pytest.raises(StoreUnavailable):
+            await shop.ask(forgetful)
+        return found
+
+    assert asyncio.run(shown()) == [["one"], ["one"]]
+
+
 class LostReply(InMemoryLedger):
     """A ledger that cannot be written to."""
 
@@ -415,13 +450,14 @@ def test_caps_and_budgets_hold_to_the_last_one_whoever_asks_at_once(
 def test_a_reply_among_items_asks_for_no_more_ads_than_have_room(model: ServingModel) -> None:
     shop = Shop(model, [ad(f"ad-{n}", frequency_cap=1) for n in range(5)])
     sponsored = {"placement": "ads", "first": 2, "gap": 2, "most": 9}
-    films = Assortment(model.everything, [f"item-{row}" for row in range(60)], has_catalogue=False)
+    films = Assortment(model.everything, [f"item-{row}" for row in range(60)], has_catalogue=True)
+    films.put([PlainItem(item_id=f"item-{row}", vertical="films", categories=("drama",)) for row in range(60)])
     home = View(Placement.model_validate({"sponsored": sponsored}), model, films, NOON, 1)
 
     async def listed() -> tuple[list[str], int]:
         books = in_memory()
         desk = await shop.desk(books)
-        asked = RecommendationRequest(6, user_id="anna", filters={}, diversity=0.5)
+        asked = RecommendationRequest(6, user_id="anna", filters={"categories": ("drama",)}, diversity=0.5)
         ranked = await with_ads(asked, None, home, shop.view(), desk, "r1")
         shown = await books.counters.shown("anna", [Cap(f"ad-{n}", 1) for n in range(5)])
         assert (await with_ads(replace(asked, k=1), None, home, shop.view(), desk, "r2")).items[0].source != "ad"
