@@ -97,7 +97,11 @@ def comparison(parts: Parts, question: Question, ranked: RankedList, view: View)
     trial, shadow = parts.trials.current(), parts.trials.shadow.model
     if trial is None or shadow is None or view.model is shadow or not trial.compares(question.recommendation_id):
         return None
-    if question.asked.query_vector is not None or view.placement.ads is not None:
+    if (
+        question.asked.query_vector is not None
+        or view.placement.ads is not None
+        or view.placement.sponsored is not None
+    ):
         return None
 
     async def compare() -> None:
