@@ -5,10 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-REQUEST = (
-    b"POST /v1/placements/home:recommend HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n"
-    b"content-length: 9\r\n\r\n" + b'{"k": 10}'
-)
+
+def asking(body: bytes) -> bytes:
+    """A request for a list, as it goes over the wire."""
+    head = "POST /v1/placements/home:recommend HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+REQUEST = asking(b'{"k": 10}')
 
 
 class Reply(NamedTuple):
