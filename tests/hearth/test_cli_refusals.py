@@ -135,7 +135,7 @@ def test_a_store_of_another_key_and_a_key_for_no_store_are_said(trained: Trained
 
     asyncio.run(make())
     serve = ("serve", "--registry", trained.registry, "--port", "0", "--store-key", tmp_path / "store.keys")
-    assert "--store-key seals the file of --store" in trained.command.run(*serve).error()
+    assert "--store-key is for the place of --store" in trained.command.run(*serve).error()
     error = trained.command.run(*serve, "--store", tmp_path / "people.sqlite").error()
     assert "people.sqlite: a value is sealed with key" in error
     assert keys_from_file(tmp_path / "store.keys").newest.hex() in error
