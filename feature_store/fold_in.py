@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feature_store.arrays import Float32Array, Int32Array
+from feature_store.arrays import Float32Array, Float64Array, Int32Array
 from feature_store.errors import BadInput
 from feature_store.fold_in_batch import float32_suffices, fold_in_batch, worth_turning
 
@@ -60,12 +60,21 @@ def fold_in(
     if not len(rows):
         return np.zeros(dim, np.float32)
     _require_rows(rows, len(item_vectors))
-    met = item_vectors[rows]
-    system = (met.T @ met).astype(np.float64)  # LAPACK is faster in double precision at these sizes
-    system += settings.alpha * item_gram
-    system.reshape(-1)[:: dim + 1] += settings.regularization * (len(rows) + settings.alpha * len(item_vectors))
-    embedding: Float32Array = np.linalg.solve(system, met.sum(axis=0)).astype(np.float32)
+    system = fold_in_system(item_vectors, item_gram, rows, settings)
+    embedding: Float32Array = np.linalg.solve(system, item_vectors[rows].sum(axis=0)).astype(np.float32)
     return embedding
+
+
+def fold_in_system(
+    item_vectors: Float32Array, item_gram: Float32Array, rows: Int32Array, settings: FoldInSettings
+) -> Float64Array:
+    """The matrix of the system above, shape (dim, dim); arguments as `fold_in` has them."""
+    met = item_vectors[rows]
+    system: Float64Array = (met.T @ met).astype(np.float64)  # LAPACK is faster in double precision at these sizes
+    system += settings.alpha * item_gram
+    ridge = settings.regularization * (len(rows) + settings.alpha * len(item_vectors))
+    system.reshape(-1)[:: len(system) + 1] += ridge
+    return system
 
 
 def fold_in_many(

@@ -17,20 +17,28 @@ _LOOK_AGAIN = 5.0  # seconds: a server that lost its memory is noticed after tha
 
 
 class WatchedSecret:
-    """The secret of an open store, which is looked at again and again; `watched_secret` makes it."""
+    """The secret of an open store, which is looked at again and again; `watched_secret` makes it.
 
-    def __init__(self, connection: RedisConnection, header: bytes, keys: KeyRing, index: IndexSecret) -> None:
-        self._connection, self._header, self._keys, self._index = connection, header, keys, index
+    index: None where the server could not be reached yet: who asks first once it can be finds the secret.
+    """
+
+    def __init__(
+        self, connection: RedisConnection, header: bytes, keys: KeyRing, anybody: str, index: IndexSecret | None
+    ) -> None:
+        self._connection, self._header, self._keys, self._anybody = connection, header, keys, anybody
+        self._index = index
         self._looked = time.monotonic()
 
     @property
     def secret(self) -> bytes:
-        """It never changes while the store is open."""
+        """It never changes while the store is open; raises `StoreUnavailable` where nobody has found it yet."""
+        if self._index is None:
+            raise StoreUnavailable(f"the Redis at {self._connection.place} could not be reached yet")
         return self._index.secret
 
     async def look_again(self) -> None:
         """`look`, where that was not done for a few seconds."""
-        if time.monotonic() - self._looked > _LOOK_AGAIN:
+        if self._index is None or time.monotonic() - self._looked > _LOOK_AGAIN:
             await self.look()
 
     async def look(self) -> None:
@@ -39,6 +47,10 @@ class WatchedSecret:
         Raises:
             StoreUnavailable: the server has been emptied since, and holds another store now.
         """
+        if self._index is None:
+            self._index = await redis_secret(self._connection, self._header, self._keys, self._anybody)
+            self._looked = time.monotonic()
+            return
         index = await kept_secret(self._connection, self._header, self._keys, self._index)
         if index.secret != self._index.secret:
             raise StoreUnavailable(
@@ -47,9 +59,20 @@ class WatchedSecret:
         self._index, self._looked = index, time.monotonic()
 
 
-async def watched_secret(connection: RedisConnection, header: bytes, keys: KeyRing, anybody: str) -> WatchedSecret:
-    """The secret as `redis_secret` has it, for as long as the store is open."""
-    return WatchedSecret(connection, header, keys, await redis_secret(connection, header, keys, anybody))
+async def watched_secret(
+    connection: RedisConnection, header: bytes, keys: KeyRing, anybody: str, *, may_be_away: bool = False
+) -> WatchedSecret:
+    """The secret as `redis_secret` has it, for as long as the store is open.
+
+    may_be_away: a server that cannot be reached now is no error; who asks for the secret gets it once it can be.
+    """
+    index: IndexSecret | None = None
+    try:
+        index = await redis_secret(connection, header, keys, anybody)
+    except StoreUnavailable:
+        if not may_be_away:
+            raise
+    return WatchedSecret(connection, header, keys, anybody, index)
 
 
 async def redis_secret(connection: RedisConnection, header: bytes, keys: KeyRing, anybody: str) -> IndexSecret:

@@ -39,13 +39,13 @@ class RedisPeople:
         """Where that person is, or would be.
 
         Raises:
-            StoreUnavailable: the server has been emptied since, and is another store now.
+            StoreUnavailable: the server has been emptied since, and is another store now; or was never there.
         """
         await self._secret.look_again()
         return self.named(user_id)
 
     def named(self, user_id: str) -> Person:
-        """The same, without looking whether the store is still there."""
+        """The same, without looking whether the store is still there; raises `StoreUnavailable` if it never was."""
         return _person_of(pseudonym(self._secret.secret, user_id))
 
     async def everybody(self) -> AsyncIterator[list[Person]]:
@@ -87,9 +87,10 @@ class RedisPeople:
         return sum(int(answer.reply) for answer in await self.connection.write_all(REPLACE, runs))
 
 
-async def open_people(connection: RedisConnection, ring: KeyRing) -> RedisPeople:
-    """The people of a store, which is made where there is none; raises as `redis_secret`."""
-    return RedisPeople(connection, ring, await watched_secret(connection, HEADER, ring, _EVERYBODY))
+async def open_people(connection: RedisConnection, ring: KeyRing, *, may_be_away: bool = False) -> RedisPeople:
+    """The people of a store, which is made where there is none; arguments and errors as `watched_secret` has them."""
+    secret = await watched_secret(connection, HEADER, ring, _EVERYBODY, may_be_away=may_be_away)
+    return RedisPeople(connection, ring, secret)
 
 
 def _person_of(name: bytes) -> Person:

@@ -29,11 +29,16 @@ _WRITING = ("aof_rewrite_in_progress", "aof_rewrite_scheduled", "rdb_bgsave_in_p
 
 
 @asynccontextmanager
-async def rewriting_of(connection: RedisConnection, after: float | None) -> AsyncIterator["RedisRewriting"]:
-    """The erasures of one store for the length of the block, which goes on with what somebody left unfinished."""
+async def rewriting_of(
+    connection: RedisConnection, after: float | None, *, may_be_away: bool = False
+) -> AsyncIterator["RedisRewriting"]:
+    """The erasures of one store for the length of the block, which goes on with what somebody left unfinished.
+
+    may_be_away: where the server cannot be reached now, it is asked later whether there is anything.
+    """
     rewriting = RedisRewriting(connection, after)
     try:
-        await rewriting.resume()
+        await rewriting.resume(may_be_away=may_be_away)
         yield rewriting
     finally:
         await rewriting.close()
@@ -63,9 +68,17 @@ class RedisRewriting:
         finally:
             self._schedule(self._after)
 
-    async def resume(self) -> None:
-        """Go on with what somebody left unfinished."""
-        if self._after is not None and await self._connection.ask("GET", NOTE) is not None:
+    async def resume(self, *, may_be_away: bool = False) -> None:
+        """Go on with what somebody left unfinished; with a server that may be away, as soon as it is there."""
+        if self._after is None:
+            return
+        try:
+            is_unfinished = await self._connection.ask("GET", NOTE) is not None
+        except StoreUnavailable:
+            if not may_be_away:
+                raise
+            is_unfinished = True  # for all that is known
+        if is_unfinished:
             self._schedule(self._after)
 
     async def finish(self) -> bool:

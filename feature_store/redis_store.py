@@ -28,18 +28,21 @@ async def open_redis(
     limits: HistoryLimits | None = None,
     weights: EventWeights | None = None,
     clock: Clock = time.time,
+    may_be_away: bool = False,
 ) -> AsyncIterator[LocalStores]:
     """The two stores of that Redis, which are made where there are none.
 
         async with open_redis(RedisSettings(url="redis://127.0.0.1"), keys_from_file(path)) as stores:
             await stores.events.put([event])
 
+    may_be_away: a server that cannot be reached now is no error: each method raises `StoreUnavailable` until it can.
+
     Raises:
         StoreError: as `feature_store.index_secret_redis.redis_secret`, and so does each method of the stores.
     """
     async with connected(settings) as connection:
-        people = await open_people(connection, keys)
-        async with rewriting_of(connection, settings.rewrite_after) as rewriting:
+        people = await open_people(connection, keys, may_be_away=may_be_away)
+        async with rewriting_of(connection, settings.rewrite_after, may_be_away=may_be_away) as rewriting:
             expiry = round((settings.expires_after or 0) * 1000)
             yield LocalStores(
                 RedisEventStore(people, rewriting, limits or HistoryLimits(), weights or EventWeights(), clock, expiry),

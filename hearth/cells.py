@@ -14,7 +14,7 @@ from feature_store.faults import faults_of
 from feature_store.item_store_opening import is_redis
 from feature_store.redis_settings import RedisSettings, with_password
 from hearth import environment
-from hearth.settings_file import read_settings
+from serving.settings_text import settings_in
 
 
 def redis_settings(place: str, file: Path | None) -> RedisSettings | None:
@@ -29,7 +29,7 @@ def redis_settings(place: str, file: Path | None) -> RedisSettings | None:
         if file is not None:
             raise BadInput(f"--redis-settings {file} are for a Redis; {place} is a file")
         return None
-    named = {} if file is None else read_settings(file)
+    named = {} if file is None else settings_in(file, file.read_bytes())
     if "url" in named or "password" in named:
         raise BadInput(f"{file} names the url or the password: those are --store, and a file in password_file")
     try:

@@ -12,7 +12,22 @@ import typer
 from pydantic import ValidationError
 
 from feature_store.errors import HearthError
-from hearth.commands import bench, data, demo, evaluate, items, keys, models, people, serve, train, tune
+from hearth.commands import (
+    ads,
+    bench,
+    data,
+    demo,
+    evaluate,
+    items,
+    keys,
+    models,
+    openapi,
+    people,
+    placements,
+    serve,
+    train,
+    tune,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,7 +51,10 @@ app.add_typer(models.app, name="models")
 app.add_typer(items.app, name="items")
 app.add_typer(people.app, name="people")
 app.add_typer(keys.app, name="keys")
+app.add_typer(placements.app, name="placements")
+app.add_typer(ads.app, name="ads")
 app.command("serve")(serve.serve)
+app.command("openapi")(openapi.openapi)
 app.add_typer(bench.app, name="bench")
 
 

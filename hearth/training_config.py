@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from feature_store.errors import BadInput
-from hearth.settings_file import read_settings
+from serving.settings_text import settings_in
 from training.settings import TrainingSettings
 
 
@@ -22,7 +22,7 @@ def training_settings(file: Path | None, options: Mapping[str, Any]) -> Training
     Raises:
         BadInput: the file is not of that form, or the settings, file and options together, are none that there are.
     """
-    named = {} if file is None else read_settings(file)
+    named = {} if file is None else settings_in(file, file.read_bytes())
     if isinstance(server := named.get("server"), dict):
         named["server"] = {"optimizer": "fedavg"} | server
     for path, value in options.items():

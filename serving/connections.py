@@ -6,6 +6,7 @@ uvicorn, which reads and writes HTTP here, has a limit for idle connections alon
 import asyncio
 import logging
 import resource
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,6 +14,7 @@ from typing import ClassVar
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from serving.access.shedding import WHOLE_AT
 from serving.config import ServingConfig
 from serving.problems import below_interface
 from serving.trace import request_id
@@ -20,6 +22,9 @@ from serving.trace import request_id
 _LOG = logging.getLogger("serving.connections")
 _OWN_FILES = 64  # that are no connection: log, database, checkpoints, and connections about to be refused
 _GRACE_SECONDS = 2.0  # that a request which is still coming has once the server is told to stop
+_IS_WHOLE = frozenset({h11.DONE, h11.MUST_CLOSE})  # a client whose request has come
+_HAS_REQUEST = _IS_WHOLE | {h11.SEND_BODY}  # a client whose request has begun
+_LAST_SECONDS = 0.25  # that a client which asks again and again has then for its next request
 
 # asyncio accepts so many at a stretch before we see the first, and each is an open file; a refused one is closed
 # three turns of the event loop later. Four times this stays below the files kept back.
@@ -51,13 +56,16 @@ def limits_of(config: ServingConfig) -> Limits:
     return Limits(connections, config.header_seconds, config.body_seconds)
 
 
-def protocol(limits: Limits, stopping: asyncio.Event) -> type[H11Protocol]:
+def protocol(
+    limits: Limits, stopping: asyncio.Event, unread_since: Callable[[], float] = time.monotonic
+) -> type[H11Protocol]:
     """Uvicorn's protocol of one connection, within the limits.
 
     stopping: set once the server is told to stop. uvicorn then closes the connections that it knows; one that asyncio
         was just accepting comes later, and would be waited for.
+    unread_since: the earliest time at which what is read now may have come, in seconds of `time.monotonic`.
     """
-    return type("_Limited", (_Connection,), {"limits": limits, "stopping": stopping})
+    return type("_Limited", (_Connection,), {"limits": limits, "stopping": stopping, "arrivals": (unread_since,)})
 
 
 class _Connection(H11Protocol):
@@ -65,6 +73,7 @@ class _Connection(H11Protocol):
 
     limits: ClassVar[Limits]
     stopping: ClassVar[asyncio.Event]
+    arrivals: ClassVar[tuple[Callable[[], float]]]  # in a tuple: a function alone would become a method
     _sending: asyncio.TimerHandle | None = None
     _sending_what: str = ""
     _taking: asyncio.TimerHandle | None = None
@@ -88,6 +97,11 @@ class _Connection(H11Protocol):
 
     def handle_events(self) -> None:
         super().handle_events()
+        if self.conn.their_state in _IS_WHOLE:
+            self.scope["state"].setdefault(WHOLE_AT, self.arrivals[0]())
+        if self._sending_what == "last" and self.conn.their_state in _HAS_REQUEST:
+            self._end_with_reply()
+            self._hurry()
         self._watch()
 
     def on_response_complete(self) -> None:
@@ -99,11 +113,32 @@ class _Connection(H11Protocol):
         self._watch()
 
     def shutdown(self) -> None:
-        """The server stops: what has come whole is answered, what is still coming has a moment, the rest is closed."""
+        """The server stops: what has come whole is answered, what is still coming has a moment, the rest is closed.
+
+        A request may be on its way on a connection that looks idle. So that one has a moment too, and the reply to it,
+        as to any other from now on, says that it is the last.
+        """
+        if self.conn.their_state is h11.IDLE:
+            self._expect("last", _LAST_SECONDS, self._close_idle)
+            return
+        if self.conn.their_state in _HAS_REQUEST and not self.cycle.response_complete:
+            self._end_with_reply()
         super().shutdown()
+        self._hurry()
+        self._watch()
+
+    def _hurry(self) -> None:
         if not self.transport.is_closing() and self.conn.their_state is h11.SEND_BODY:
             self._expect("stop", _GRACE_SECONDS, self.transport.abort)
+
+    def _close_idle(self) -> None:
+        super().shutdown()
         self._watch()
+
+    def _end_with_reply(self) -> None:
+        """Let the reply that is due say `connection: close`, as uvicorn does where the client has asked for that."""
+        self.cycle.keep_alive = False
+        self.headers.append((b"connection", b"close"))
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -134,6 +169,8 @@ class _Connection(H11Protocol):
         if self.transport.is_closing():
             self._expect("", 0.0, self._give_up)
             self._take()  # closing waits for the client to take what was written
+        elif self._sending_what == "last" and self.conn.their_state is h11.IDLE:
+            return
         elif self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
             self._expect("head", self.limits.header_seconds, self._give_up)
         elif self.conn.their_state is h11.SEND_BODY and self.cycle.response_complete:

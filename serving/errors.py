@@ -4,8 +4,13 @@
     ├── BadInput
     │   └── RequestRefused        the request breaks a rule; each fault names the place in the body
     ├── CheckpointMismatch
-    │   └── OtherCheckpoint       the vector in the request was folded in on another checkpoint than the live one
+    │   ├── OtherCheckpoint       the vector in the request was folded in on another checkpoint than the live one
+    │   └── ModelNotLoaded        the request asks for a checkpoint that is in neither stage
     ├── UnknownPlacement          there is no placement of that name
+    ├── NoBundle                  there is no item bundle of that checkpoint here
+    ├── NoCatalogue               items are asked for, or sent, and no catalogue is configured
+    ├── UnknownErasure            no such receipt was given here, or long ago
+    ├── UnknownCatalogueItem      the catalogue has no item of that id
     └── NoModel                   nothing has been promoted that could be loaded yet
 
 None of them knows HTTP; `serving.problems` says what each becomes there.
@@ -44,9 +49,29 @@ class OtherCheckpoint(CheckpointMismatch):
         super().__init__(f"the vector belongs to checkpoint {given}; checkpoint {live} answers now")
 
 
+class ModelNotLoaded(CheckpointMismatch):
+    """The request asks for a checkpoint that is in neither stage."""
+
+
+class UnknownErasure(HearthError):
+    """No such receipt was given here, or long ago."""
+
+
 class UnknownPlacement(HearthError):
     """There is no placement of that name."""
 
 
 class NoModel(HearthError):
     """Nothing has been promoted that could be loaded yet."""
+
+
+class NoCatalogue(HearthError):
+    """Items are asked for, or sent, and no catalogue is configured."""
+
+
+class UnknownCatalogueItem(HearthError):
+    """The catalogue has no item of that id."""
+
+
+class NoBundle(HearthError):
+    """There is no item bundle of that checkpoint here."""

@@ -5,10 +5,12 @@ from typing import NamedTuple
 
 from pydantic import JsonValue, ValidationError
 
-from feature_store.errors import StoreUnavailable
+from feature_store.errors import BadInput, StoreUnavailable
 from feature_store.events import Event
 from feature_store.history_limits import HistoryLimits
+from serving.access.tenants import person_of
 from serving.errors import Fault
+from serving.feedback import Feedback
 from serving.metrics import Metrics
 from serving.model import ServingModel
 from serving.people import People
@@ -23,18 +25,23 @@ class Judged(NamedTuple):
 
     accepted: index -> the event.
     refused: index -> what is wrong with it.
+    joined: index of an accepted event -> the recommendation that it follows, where it names one. It is not stored.
     """
 
     accepted: Mapping[int, Event]
     refused: Mapping[int, tuple[Fault, ...]]
+    joined: Mapping[int, str]
 
 
-def judge(batch: Sequence[JsonValue], now: float, limits: HistoryLimits = _LIMITS) -> Judged:
+def judge(
+    batch: Sequence[JsonValue], now: float, limits: HistoryLimits = _LIMITS, *, tenant: str | None = None
+) -> Judged:
     """Tell good events from bad ones; an event without a time is given `now`, seconds since 1970.
 
     limits: those of the store, so that an event which it would refuse is told apart from the others.
+    tenant: whose people these are.
     """
-    accepted, refused = {}, {}
+    accepted, refused, joined = {}, {}, {}
     for index, sent in enumerate(batch):
         try:
             body = EventBody.model_validate(sent)
@@ -46,15 +53,23 @@ def judge(batch: Sequence[JsonValue], now: float, limits: HistoryLimits = _LIMIT
             detail = f"at most {limits.future_seconds:g} s ahead of the server's clock, which has {now:.0f}"
             refused[index] = (Fault(f"#/events/{index}/timestamp", detail),)
             continue
-        accepted[index] = Event(
-            body.event_id, body.user_id, body.item_id, body.event, timestamp, body.value, body.vertical
-        )
-    return Judged(accepted, refused)
+        try:
+            person = person_of(tenant, body.user_id)
+        except BadInput as error:
+            refused[index] = (Fault(f"#/events/{index}/user_id", str(error)),)
+            continue
+        accepted[index] = Event(body.event_id, person, body.item_id, body.event, timestamp, body.value, body.vertical)
+        if body.recommendation_id is not None:
+            joined[index] = body.recommendation_id
+    return Judged(accepted, refused, joined)
 
 
-async def ingest(judged: Judged, people: People, model: ServingModel | None, metrics: Metrics) -> Mapping[int, bool]:
+async def ingest(
+    judged: Judged, people: People, model: ServingModel | None, metrics: Metrics, feedback: Feedback, now: float
+) -> Mapping[int, bool]:
     """Store the accepted events and fold their people in again, where there is a model: the next reply reflects them.
 
+    Those that are new are counted in the feedback on their items, at `now`, seconds since 1970.
     An event whose item the model does not know is stored like any other: the next checkpoint may know it.
 
     Returns:
@@ -72,6 +87,7 @@ async def ingest(judged: Judged, people: People, model: ServingModel | None, met
     metrics.events.labels("stored").inc(sum(new))
     metrics.events.labels("known").inc(len(new) - sum(new))
     outcome = dict(zip(judged.accepted, new, strict=True))
+    feedback.take((event for index, event in judged.accepted.items() if outcome[index]), now)
     if model is not None:
         changed = {event.user_id for index, event in judged.accepted.items() if outcome[index]}
         failed = await people.fold_in(changed, model)

@@ -1,19 +1,28 @@
-"""The live model: the one name that requests read, and the watch that assigns it when another version is promoted."""
+"""The live model: the one name that requests read, and the watch that assigns it when another version is promoted.
+
+The model in the shadow stage is followed likewise, by a second `LiveModel`; both are in memory then.
+"""
 
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Literal, NoReturn, TypeAlias
 
 from feature_store.errors import HearthError
 from feature_store.registry import Registry
+from feature_store.stages import Stages
+from serving.assortment.stock import Stock
 from serving.errors import NoModel
 from serving.metrics import Metrics
 from serving.model import ServingModel, build_model
 
 _LOG = logging.getLogger("serving.live")
 _LONGEST_WAIT = 60.0  # seconds between attempts to load a checkpoint that failed before
+
+
+Followed: TypeAlias = Literal["production", "shadow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +41,28 @@ class LiveModel:
     """Holds the model that answers. A reader takes it once a request, and so gets one checkpoint throughout.
 
     watch_seconds: between two looks at the registry.
+    stock: makes the assortments of a new model; without one, they are what the model knows.
+    stage: which stage of the registry is followed.
     """
 
-    def __init__(self, registry: Registry, metrics: Metrics, watch_seconds: float) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        metrics: Metrics,
+        watch_seconds: float,
+        stock: Stock | None = None,
+        stage: Followed = "production",
+    ) -> None:
         self.model: ServingModel | None = None
+        self.stock = stock or Stock()
         self.failure: SwapFailure | None = None
+        self.stage = stage
         self._registry = registry
         self._metrics = metrics
         self._watch_seconds = watch_seconds
         self._attempts = 0
         self._not_before = 0.0
+        self._stocking = asyncio.Lock()
 
     def current(self) -> ServingModel:
         """The model that answers; raises `NoModel`."""
@@ -67,12 +88,14 @@ class LiveModel:
         that doubles; another one at once.
         """
         try:
-            promoted = (await asyncio.to_thread(self._registry.stages)).production
+            promoted = self._of_stage(await asyncio.to_thread(self._registry.stages))
         except (HearthError, OSError) as error:
             if self._is_due(None):
                 self._failed(None, error)
             return
         if promoted is None:
+            if self.stage == "shadow":  # what answers requests goes on, whatever the registry says; a shadow can go
+                self._drop()
             return
         if self.model is not None and self.model.model_id == promoted:
             self.failure = None
@@ -81,10 +104,27 @@ class LiveModel:
             return
         try:
             model = await asyncio.to_thread(self._build, promoted)
+            async with self._stocking:
+                stocked = await self.stock.for_model(model)
+                self._swap(model)
+                self.stock.shown = stocked
         except (HearthError, OSError) as error:
             self._failed(promoted, error)
-            return
-        self._swap(model)
+
+    async def stock_up(self, verticals: Iterable[str]) -> None:
+        """Have the catalogues of these verticals as well, before anybody is shown them."""
+        async with self._stocking:
+            if self.stock.add(verticals) and self.model is not None:
+                self.stock.shown = await self.stock.for_model(self.model)
+
+    def _of_stage(self, stages: Stages) -> str | None:
+        return stages.production if self.stage == "production" else stages.shadow
+
+    def _drop(self) -> None:
+        if self.model is not None:
+            self._metrics.model_info.remove(self.stage, self.model.model_id)
+            _LOG.info("model dropped", extra={"fields": {"stage": self.stage, "model_id": self.model.model_id}})
+        self.model, self.failure = None, None
 
     def _build(self, model_id: str) -> ServingModel:
         return build_model(self._registry.load(model_id))
@@ -92,10 +132,10 @@ class LiveModel:
     def _swap(self, model: ServingModel) -> None:
         before, self.model, self.failure, self._attempts = self.model, model, None, 0
         if before is not None:
-            self._metrics.model_info.remove(before.model_id)
-        self._metrics.model_info.labels(model.model_id).set(1)
-        self._metrics.swaps.labels("success").inc()
-        names = {"model_id": model.model_id, "before": None if before is None else before.model_id}
+            self._metrics.model_info.remove(self.stage, before.model_id)
+        self._metrics.model_info.labels(self.stage, model.model_id).set(1)
+        self._metrics.swaps.labels(self.stage, "success").inc()
+        names = {"stage": self.stage, "model_id": model.model_id, "before": None if before is None else before.model_id}
         _LOG.info("model swapped", extra={"fields": names})
 
     def _is_due(self, model_id: str | None) -> bool:
@@ -106,7 +146,13 @@ class LiveModel:
         self._attempts = self._attempts + 1 if again else 1
         self._not_before = time.monotonic() + min(self._watch_seconds * 2.0**self._attempts, _LONGEST_WAIT)
         self.failure = SwapFailure(model_id, type(error).__name__)
-        self._metrics.swaps.labels("failure").inc()
+        self._metrics.swaps.labels(self.stage, "failure").inc()
         answering = None if self.model is None else self.model.model_id
-        fields = {"model_id": model_id, "answering": answering, "reason": type(error).__name__, "detail": str(error)}
+        fields = {
+            "stage": self.stage,
+            "model_id": model_id,
+            "answering": answering,
+            "reason": type(error).__name__,
+            "detail": str(error),
+        }
         _LOG.error("model not swapped", extra={"fields": fields})

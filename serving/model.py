@@ -65,12 +65,14 @@ def build_model(checkpoint: Checkpoint) -> ServingModel:
         # Q is the first columns of what the index has; a second copy would be the largest thing in the process.
         checkpoint = replace(checkpoint, item_vectors=vectors[:, : manifest.dim])
     own = vectors[:, : manifest.dim]
-    everything = Shelf.of(np.arange(len(vectors), dtype=np.int32), vectors, counts)
+    everything = Shelf.of(np.arange(len(vectors), dtype=np.int32), vectors, counts, manifest.dim)
     model = ServingModel(
         checkpoint=checkpoint,
         everything=everything,
         verticals={
-            vertical: everything if len(manifest.catalogues) == 1 else Shelf.of(rows_of(ranges), vectors, counts)
+            vertical: everything
+            if len(manifest.catalogues) == 1
+            else Shelf.of(rows_of(ranges), vectors, counts, manifest.dim)
             for vertical, ranges in manifest.catalogues.items()
             if ranges
         },
@@ -79,5 +81,5 @@ def build_model(checkpoint: Checkpoint) -> ServingModel:
     )
     favourite = everything.popular.order[:1]
     query = blended_query(checkpoint.fold_in(favourite).vector, 1, manifest.blend)
-    everything.closest(query, 10, favourite, "blended")
+    everything.closest(query, 10, np.ones(len(vectors), np.bool_), "blended")
     return model

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Container
 
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
@@ -18,7 +18,7 @@ _BOTH_FRAMES = {b"content-length", b"transfer-encoding"}
 
 
 def observed(
-    app: ASGIApp, metrics: Metrics, placements: Collection[str], max_body_bytes: int, body_seconds: float
+    app: ASGIApp, metrics: Metrics, placements: Callable[[], Container[str]], max_body_bytes: int, body_seconds: float
 ) -> ASGIApp:
     """The app, observed.
 
@@ -60,7 +60,7 @@ def observed(
             seconds = time.perf_counter() - started
             route = _template(scope)
             placement = scope.get("path_params", {}).get("placement", "")
-            labels = (route, placement if placement in placements else "", status)
+            labels = (route, placement if placement in placements() else "", status)
             metrics.requests.labels(*labels).inc()
             metrics.seconds.labels(*labels).observe(seconds)
             fields = {"route": route, "status": status, "ms": round(seconds * 1e3, 3), "request_id": identifier}

@@ -8,12 +8,15 @@ that each embedding carries then differs from the history's, and the embedding i
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from feature_store.errors import StoreError, StoreUnavailable
 from feature_store.events import Event
+from feature_store.folded import keep_folded
 from feature_store.stores import LocalStores
+from serving.breaker import Breaker
 from serving.model import ServingModel
 from serving.request import Person
 
@@ -27,10 +30,14 @@ Answer = TypeVar("Answer")
 class People:
     """The stores as requests use them: each step is limited in time, and fails with `StoreUnavailable` alone.
 
+    After several failures in a row the store is left alone for a moment, and steps fail at once. Reading and writing
+    are so by themselves: what is on a full disk can still be read.
+
     timeout_seconds: for one read, one write or one fold-in with its reads and writes.
     """
 
     def __init__(self, stores: LocalStores, timeout_seconds: float) -> None:
+        self.reading, self.writing = Breaker(), Breaker()
         self._stores = stores
         self._timeout_seconds = timeout_seconds
         self._write_failed = False  # whether the last write did; a full disk can still be read
@@ -38,11 +45,11 @@ class People:
 
     async def read(self, user_id: str, model: ServingModel) -> Person:
         """What the person has met, and the embedding; raises `StoreUnavailable`."""
-        return await self._in_time(self._read(user_id, model))
+        return await self._in_time(lambda: self._read(user_id, model), self.reading)
 
     async def keep(self, events: Sequence[Event]) -> list[bool]:
         """Store events, all or none; True where one is new. Raises `StoreUnavailable`."""
-        return await self._written(self._stores.events.put(events))
+        return await self._written(lambda: self._stores.events.put(events))
 
     async def fold_in(self, user_ids: Iterable[str], model: ServingModel) -> int:
         """Fold people in again from their history, and say with how many that failed.
@@ -54,7 +61,7 @@ class People:
         for user_id in user_ids:
             async with self._locks[hash(user_id) % _LOCKS]:
                 try:
-                    await self._written(self._fold_in(user_id, model))
+                    await self._written(partial(self._fold_in, user_id, model))
                 except StoreUnavailable:
                     failed += 1
         return failed
@@ -65,9 +72,9 @@ class People:
         A write is tried then alone: while all is well, asking whether it is costs the disk nothing.
         """
         try:
-            await self._in_time(self._stores.events.met(_NOBODY))
+            await self._in_time(lambda: self._stores.events.met(_NOBODY), self.reading)
             if self._write_failed:
-                await self._written(self._stores.events.try_write())
+                await self._written(self._stores.events.try_write)
         except StoreUnavailable:
             return False
         return True
@@ -81,24 +88,31 @@ class People:
     async def _fold_in(self, user_id: str, model: ServingModel) -> None:
         met = await self._stores.events.met(user_id)
         rows = model.checkpoint.vocabulary.known_rows(met.item_ids)
-        await self._stores.embeddings.put(user_id, model.checkpoint.fold_in(rows, met.watermark))
+        if len(rows):  # else there is nothing to keep: a reply finds that out by itself
+            await keep_folded(self._stores, {user_id: model.checkpoint.fold_in(rows, met.watermark)})
 
-    async def _written(self, step: Awaitable[Answer]) -> Answer:
+    async def _written(self, step: Callable[[], Awaitable[Answer]]) -> Answer:
         try:
-            answer = await self._in_time(step)
+            answer = await self._in_time(step, self.writing)
         except StoreUnavailable:
             self._write_failed = True
             raise
         self._write_failed = False
         return answer
 
-    async def _in_time(self, step: Awaitable[Answer]) -> Answer:
+    async def _in_time(self, step: Callable[[], Awaitable[Answer]], way: Breaker) -> Answer:
+        was_open = way.is_open
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await step
+            with way.attempt():
+                async with asyncio.timeout(self._timeout_seconds):
+                    answer = await step()
         except (StoreError, TimeoutError) as error:
-            # The message may hold what was read or written; the name of the error does not.
-            _LOG.warning("store unavailable", extra={"fields": {"reason": type(error).__name__}})
+            if not (was_open and way.is_open):  # else it has been said, and many ask
+                # The message may hold what was read or written; the name of the error does not.
+                _LOG.warning("store unavailable", extra={"fields": {"reason": type(error).__name__}})
             raise StoreUnavailable(
                 f"the store of local data did not do its part in {self._timeout_seconds} s: {type(error).__name__}"
             ) from error
+        if was_open:
+            _LOG.info("store available again")
+        return answer

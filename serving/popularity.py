@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feature_store.arrays import Float32Array, Int32Array
+from feature_store.arrays import BoolArray, Float32Array, Int32Array
 from serving.candidates import Candidates
 
 
@@ -24,10 +24,7 @@ class PopularItems:
         """Put the items into their order once, for all requests to come."""
         return cls(counts, np.argsort(-counts, kind="stable").astype(np.int32))
 
-    def retrieve(self, k: int, excluded_rows: Int32Array) -> Candidates:
-        """The min(k, items that are not excluded) most popular items; the score is the count."""
-        rows = self.order[: k + len(excluded_rows)]
-        if len(excluded_rows):
-            rows = rows[~np.isin(rows, excluded_rows)]
-        rows = rows[:k]
+    def retrieve(self, k: int, eligible: BoolArray) -> Candidates:
+        """The min(k, eligible items) most popular of the eligible items, of shape (items,); the score is the count."""
+        rows = self.order[eligible[self.order]][:k]
         return Candidates(rows, self.counts[rows], "popular")

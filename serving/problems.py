@@ -1,7 +1,7 @@
 """Errors over HTTP: RFC 9457 problem details, written here and nowhere else. No text of an exception gets out."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
@@ -13,8 +13,27 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from feature_store.errors import StoreUnavailable
-from serving.errors import Fault, NoModel, OtherCheckpoint, RequestRefused, UnknownPlacement
+from feature_store.errors import (
+    CheckpointError,
+    HearthError,
+    NothingPromoted,
+    RegistryConflict,
+    RegistryUnavailable,
+    StoreUnavailable,
+    UnknownCheckpoint,
+)
+from serving.errors import (
+    Fault,
+    ModelNotLoaded,
+    NoBundle,
+    NoCatalogue,
+    NoModel,
+    OtherCheckpoint,
+    RequestRefused,
+    UnknownCatalogueItem,
+    UnknownErasure,
+    UnknownPlacement,
+)
 from serving.schemas import ProblemBody, ProblemFault
 
 # What we say of a status that the framework, and not a rule of ours, came to.
@@ -25,6 +44,7 @@ _FRAMEWORK = {
     408: ("body-too-slow", "The body did not come in time."),
     413: ("body-too-large", "The body is larger than this server takes."),
     415: ("unsupported-media-type", "A body is sent as application/json."),
+    503: ("overloaded", "More is asked at the moment than can be answered soon."),
 }
 _CLOSE = {"connection": "close"}
 _RETRY = {"retry-after": "1"}  # seconds; what is missing is looked for again at least as often
@@ -115,6 +135,46 @@ def unready(checks: Mapping[str, object]) -> Problem:
     return Problem("not-ready", 503, detail, extensions={"checks": checks}, headers=_RETRY)
 
 
+def without_key() -> Problem:
+    """A request that names no API key, or one that nobody has."""
+    detail = "This server wants an API key: Authorization: Bearer KEY."
+    return Problem("unauthorized", 401, detail, headers={"www-authenticate": 'Bearer realm="hearth"'})
+
+
+def beyond_scope(scope: str) -> Problem:
+    """A request whose API key may do other things alone."""
+    challenge = f'Bearer realm="hearth", error="insufficient_scope", scope="{scope}"'
+    return Problem(
+        "forbidden", 403, f"This needs an API key of scope {scope}.", headers={"www-authenticate": challenge}
+    )
+
+
+def for_whole_server() -> Problem:
+    """A request about the server as a whole, with a tenant's API key."""
+    return Problem("forbidden", 403, "This concerns all tenants: it needs an API key that belongs to none of them.")
+
+
+def other_origin() -> Problem:
+    """What a browser asks in advance (CORS) for a page that may not ask, or not that."""
+    return Problem("origin-not-allowed", 400, "Pages of this origin may not ask this server, or not in this way.")
+
+
+def too_many(seconds: int) -> Problem:
+    """A request beyond the rate of its API key; seconds: until there is room for one."""
+    return Problem("too-many-requests", 429, "This API key asks too fast.", headers={"retry-after": str(seconds)})
+
+
+def quota_used_up(seconds: int) -> Problem:
+    """A request beyond the day's quota of its API key; seconds: until midnight, UTC."""
+    detail = "This API key has asked as often as it may in one day (UTC)."
+    return Problem("quota-used-up", 429, detail, headers={"retry-after": str(seconds)})
+
+
+def overloaded() -> Problem:
+    """A request that would have had to wait for too long."""
+    return _of_status(503, _RETRY)
+
+
 def below_interface() -> Response:
     """The reply to what is no HTTP request, and so has no route."""
     return respond(Problem("malformed-request", 400, "What was sent is not an HTTP/1.1 request."))
@@ -132,8 +192,58 @@ def stopping() -> Response:
     return respond(Problem("stopping", 503, detail, headers=_RETRY | _CLOSE))
 
 
+_OF_ERRORS: Mapping[type[Exception], Problem] = {
+    UnknownPlacement: Problem("unknown-placement", 404, "This server has no placement of that name."),
+    UnknownCheckpoint: Problem("unknown-model", 404, "The registry has no checkpoint of that id."),
+    NothingPromoted: Problem("nothing-promoted", 409, "There is no checkpoint to go back to."),
+    CheckpointError: Problem("unusable-model", 409, "The checkpoint is damaged, or nobody trusted has signed it."),
+    RegistryConflict: Problem(
+        "registry-conflict", 409, "Others have changed the stages; look at them, then ask again."
+    ),
+    RegistryUnavailable: Problem("registry-unavailable", 503, "The registry cannot be reached now.", headers=_RETRY),
+    UnknownErasure: Problem("unknown-erasure", 404, "This server has given no such receipt, or long ago."),
+    ModelNotLoaded: Problem("model-not-loaded", 409, "The checkpoint is neither in production nor on trial here."),
+    NoBundle: Problem("no-bundle", 404, "This server has no item bundle of that checkpoint."),
+    NoCatalogue: Problem("no-catalogue", 404, "This server has no catalogues: none is configured."),
+    UnknownCatalogueItem: Problem("unknown-item", 404, "The vertical has no item of that id."),
+    NoModel: Problem("no-model", 503, "No checkpoint has been promoted that could be loaded.", headers=_RETRY),
+    StoreUnavailable: Problem(
+        "store-unavailable",
+        503,
+        "Not all of it was stored, or could be read; send it again. What was stored changes nothing then.",
+        headers=_RETRY,
+    ),
+    Exception: Problem("internal-error", 500, "The server failed; its log knows more under the request id."),
+}
+"""Errors that are always the same problem."""
+
+
+def problem_of(error: HearthError, within: str = "#") -> Problem:
+    """What an error would be answered with, its faults below `within`; an error that is no problem is raised again."""
+    if isinstance(error, RequestRefused):
+        return refused(Fault(within + fault.pointer.removeprefix("#"), fault.detail) for fault in error.faults)
+    if isinstance(error, OtherCheckpoint):
+        return _other_checkpoint(error)
+    for kind in type(error).__mro__:
+        if kind in _OF_ERRORS and kind is not Exception:
+            return _OF_ERRORS[kind]
+    raise error
+
+
+def _other_checkpoint(error: OtherCheckpoint) -> Problem:
+    detail = f"The vector belongs to checkpoint {error.given}; checkpoint {error.live} answers now."
+    ids = {"given_checkpoint_id": error.given, "live_checkpoint_id": error.live}
+    return Problem("checkpoint-mismatch", 409, detail, extensions=ids)
+
+
+def _always(problem: Problem) -> Callable[[Request, Exception], Response]:
+    return lambda _request, _error: respond(problem)
+
+
 def install(app: FastAPI) -> None:
     """Let every error of the app, the framework's own included, become a problem."""
+    for kind, problem in _OF_ERRORS.items():
+        app.add_exception_handler(kind, _always(problem))
 
     @app.exception_handler(RequestRefused)
     async def request_refused(_request: Request, error: RequestRefused) -> Response:
@@ -141,23 +251,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(OtherCheckpoint)
     async def other_checkpoint(_request: Request, error: OtherCheckpoint) -> Response:
-        detail = f"The vector belongs to checkpoint {error.given}; checkpoint {error.live} answers now."
-        ids = {"given_checkpoint_id": error.given, "live_checkpoint_id": error.live}
-        return respond(Problem("checkpoint-mismatch", 409, detail, extensions=ids))
-
-    @app.exception_handler(UnknownPlacement)
-    async def unknown_placement(_request: Request, _error: UnknownPlacement) -> Response:
-        return respond(Problem("unknown-placement", 404, "This server has no placement of that name."))
-
-    @app.exception_handler(NoModel)
-    async def no_model(_request: Request, _error: NoModel) -> Response:
-        detail = "No checkpoint has been promoted that could be loaded."
-        return respond(Problem("no-model", 503, detail, headers=_RETRY))
-
-    @app.exception_handler(StoreUnavailable)
-    async def store_unavailable(_request: Request, _error: StoreUnavailable) -> Response:
-        detail = "The events were not stored; send them again. Those that were stored change nothing then."
-        return respond(Problem("store-unavailable", 503, detail, headers=_RETRY))
+        return respond(_other_checkpoint(error))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> Response:
@@ -168,10 +262,6 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def framework(_request: Request, error: HTTPException) -> Response:
         return respond(_of_http(error))
-
-    @app.exception_handler(Exception)
-    async def unexpected(_request: Request, _error: Exception) -> Response:
-        return respond(Problem("internal-error", 500, "The server failed; its log knows more under the request id."))
 
 
 def _of_http(error: HTTPException) -> Problem:

@@ -1,6 +1,6 @@
 """The profile: who asks, in the terms of one model. A vector to search with, and the items met already."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from feature_store.arrays import Float32Array, Int32Array
 from feature_store.met import MetItems
 from serving.errors import Fault, OtherCheckpoint, RequestRefused
 from serving.model import ServingModel
-from serving.request import Person, RecommendationRequest
+from serving.request import NOBODY, Neighbours, Person, RecommendationRequest
 
 _NO_ROWS: Int32Array = np.empty(0, dtype=np.int32)
 _LARGEST_SCORE = float(np.finfo(np.float32).max)
@@ -21,15 +21,19 @@ class Profile:
     vector: float32, shape (dim,); None where there is nothing to be personal with.
     known: how many items it was folded in from; None where nobody says.
     met_rows: distinct rows of the items that it was folded in from, ascending.
-    hidden_rows: distinct rows of what must not come back: the items met, and those the person wants no more of.
+    met_ids: the items met, those included that the model does not know.
+    hidden_ids: what the person wants no more of.
     degraded: what was missing on the way here.
+    neighbours: what the social graph says; None where it was not asked, or did not answer.
     """
 
     vector: Float32Array | None
     known: int | None
-    met_rows: Int32Array
-    hidden_rows: Int32Array
+    met_rows: Int32Array = field(default_factory=lambda: _NO_ROWS)
+    met_ids: tuple[str, ...] = ()
+    hidden_ids: tuple[str, ...] = ()
     degraded: tuple[str, ...] = ()
+    neighbours: Neighbours | None = NOBODY
 
 
 def profile_of(request: RecommendationRequest, person: Person | None, model: ServingModel) -> Profile:
@@ -46,29 +50,25 @@ def profile_of(request: RecommendationRequest, person: Person | None, model: Ser
     """
     if request.query_vector is not None:
         vector = _sent_vector(request.query_vector, request.checkpoint_id or "", model)
-        return _profile(vector, None, _NO_ROWS, _NO_ROWS, ())
+        return _popular_if_nought(Profile(vector, None))
     met = MetItems() if person is None else person.met
-    rows = model.checkpoint.vocabulary.known_rows((*met.item_ids, *(request.session_item_ids or ())))
-    hidden = rows if not met.disliked else np.union1d(rows, model.checkpoint.vocabulary.known_rows(met.disliked))
+    met_ids = (*met.item_ids, *(request.session_item_ids or ()))
+    rows = model.checkpoint.vocabulary.known_rows(met_ids)
+    neighbours = NOBODY if request.user_id is None else None if person is None else person.neighbours
     lost = ("store-unavailable",) if request.user_id is not None and person is None else ()
     if len(rows):
-        return _profile(_folded_in(rows, request, person, model), len(rows), rows, hidden, lost)
-    if request.privacy_tier == "anonymous" or lost:
-        return Profile(None, 0, rows, hidden, lost)
-    return Profile(None, 0, rows, hidden, ("popularity-fallback",))
+        vector = _folded_in(rows, request, person, model)
+        return _popular_if_nought(Profile(vector, len(rows), rows, met_ids, met.disliked, lost, neighbours))
+    if request.privacy_tier != "anonymous" and not lost:
+        lost = ("popularity-fallback",)
+    return Profile(None, 0, rows, met_ids, met.disliked, lost, neighbours)
 
 
-def _profile(
-    vector: Float32Array,
-    known: int | None,
-    met_rows: Int32Array,
-    hidden_rows: Int32Array,
-    degraded: tuple[str, ...],
-) -> Profile:
-    """A profile of that vector; the zero vector, to which all items are equal, is no more than popular items."""
-    if not vector.any():
-        return Profile(None, known, met_rows, hidden_rows, (*degraded, "popularity-fallback"))
-    return Profile(vector, known, met_rows, hidden_rows, degraded)
+def _popular_if_nought(profile: Profile) -> Profile:
+    """The profile; of the zero vector, to which all items are equal, no more than popular items come."""
+    if profile.vector is None or profile.vector.any():
+        return profile
+    return replace(profile, vector=None, degraded=(*profile.degraded, "popularity-fallback"))
 
 
 def _folded_in(

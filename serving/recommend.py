@@ -1,5 +1,9 @@
-"""From a request to a ranked list: the pipeline, as functions of values. It does no I/O and knows no HTTP."""
+"""From a request to a ranked list: the pipeline, as functions of values. It does no I/O and knows no HTTP.
 
+profile → eligible places → sources → ranking → arranging → reply
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,35 +12,51 @@ import numpy as np
 from feature_store.arrays import Float32Array
 from feature_store.blend import blended_query
 from feature_store.query_tower import Context
-from serving.candidates import NOTHING, Candidates, Source
+from serving.ads.terms import Terms
+from serving.arranging.arrange import Arranged, arrange
+from serving.arranging.diversity import ByValue, Unlikeness, unlikeness_of
+from serving.candidates import Source
+from serving.eligibility import eligible_places
 from serving.model import ServingModel
+from serving.placements.conditions import unknown_fields
 from serving.profile import Profile, profile_of
+from serving.ranking import Ranked, rank
+from serving.reasons import Reason, reasons_of
 from serving.request import Person, PrivacyTier, RecommendationRequest
-from serving.shelf import Added, Shelf
+from serving.shelf import Added
+from serving.sources.asked import Asked, Query
+from serving.sources.beside import others, promoted
+from serving.sources.graph import with_friends
+from serving.sources.propose import propose
+from serving.view import View
 
 
 class RankedItem(NamedTuple):
     """One item of a reply.
 
-    score: comparable within one source and one reply only.
+    score: comparable within one source and one reply only; None of what the model does not know.
     rank: from 1.
+    ad: of an ad, what is bid and what it costs.
+    reasons: why it stands there, where that was asked for.
     """
 
     item_id: str
-    score: float
+    score: float | None
     rank: int
     source: Source
+    ad: Terms | None = None
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RankedList:
     """What a request is answered with.
 
-    items: best first, all different; fewer than k only where fewer are eligible.
+    items: best first, all different; fewer than k only where fewer are eligible under the placement's caps.
     model_id: the checkpoint behind every item and score of it.
     degraded: what was missing: "store-unavailable", "popularity-fallback", "vertical-unknown",
-        "context-unknown".
-    unknown_items: different items of the session and of the exclusions that the checkpoint does not know.
+        "condition-unknown", "context-unknown", "ads-unavailable", "graph-unavailable".
+    unknown_items: different items of the session and of the exclusions that nobody here knows.
     """
 
     items: tuple[RankedItem, ...]
@@ -46,46 +66,100 @@ class RankedList:
     unknown_items: int
 
 
-def recommend(request: RecommendationRequest, person: Person | None, model: ServingModel) -> RankedList:
+def recommend(request: RecommendationRequest, person: Person | None, view: View) -> RankedList:
     """Answer a request; arguments and errors as `serving.profile.profile_of` has them."""
-    profile = profile_of(request, person, model)
-    shelf = model.shelf(request.vertical)
-    candidates = NOTHING if shelf is None else _candidates(request, profile, model, shelf)
-    item_ids = model.checkpoint.vocabulary.item_ids
-    ranked = zip(candidates.rows.tolist(), candidates.scores.tolist(), strict=True)
+    asked = asked_of(request, person, view)
+    arranged = _listed(asked)
+    reasons = reasons_of(asked, arranged) if request.explain else [()] * len(arranged)
+    items = (
+        RankedItem(
+            view.assortment.item_id(one.place),
+            one.value if np.isfinite(one.value) else None,
+            rank,
+            one.source,
+            reasons=reasons[rank - 1],
+        )
+        for rank, one in enumerate(arranged, 1)
+    )
+    return listed(asked, tuple(items))
+
+
+def asked_of(request: RecommendationRequest, person: Person | None, view: View) -> Asked:
+    """The question to all sources of a placement; arguments and errors as `serving.profile.profile_of` has them."""
+    profile = profile_of(request, person, view.model)
+    return Asked(view, request, profile, _query(request, profile, view), eligible_places(view, request, profile))
+
+
+def listed(asked: Asked, items: tuple[RankedItem, ...]) -> RankedList:
+    """Those items as the answer, with what was missing."""
+    request, view = asked.request, asked.view
     return RankedList(
-        items=tuple(
-            RankedItem(item_ids[row], score, rank, candidates.source) for rank, (row, score) in enumerate(ranked, 1)
-        ),
-        model_id=model.model_id,
+        items=items,
+        model_id=view.model.model_id,
         privacy_tier=request.privacy_tier,
         degraded=(
-            *profile.degraded,
-            *(() if shelf else ("vertical-unknown",)),
-            *(("context-unknown",) if _unknown_context(request, model) else ()),
+            *asked.profile.degraded,
+            *(() if len(view.assortment) else ("vertical-unknown",)),
+            *(("condition-unknown",) if _unknown_condition(view) else ()),
+            *(("context-unknown",) if _unknown_context(request, view.model) else ()),
+            *(("graph-unavailable",) if view.placement.uses_graph and asked.profile.neighbours is None else ()),
         ),
-        unknown_items=_unknown_items(request, model),
+        unknown_items=_unknown_items(request, view),
     )
 
 
-def _candidates(request: RecommendationRequest, profile: Profile, model: ServingModel, shelf: Shelf) -> Candidates:
-    excluded = profile.hidden_rows
-    if request.exclude_item_ids:
-        excluded = np.union1d(excluded, model.checkpoint.vocabulary.known_rows(request.exclude_item_ids))
+def _listed(asked: Asked) -> Sequence[Arranged]:
+    """As many as are asked for: from few candidates where these do, else from all that are eligible."""
+    k, eligible = asked.request.k, int(asked.eligible.sum())
+    sources = asked.view.placement.sources
+    by_rules = promoted(asked)
+    proposed = [propose(asked, source, max(source.depth, k)) for source in sources]
+    arranged = _arranged(asked, rank(asked, proposed, by_rules))
+    if len(arranged) < min(k, eligible):
+        proposed = [propose(asked, source, eligible) for source in sources]
+        arranged = _arranged(asked, rank(asked, proposed, by_rules, others(asked)))
+    return arranged
+
+
+def _arranged(asked: Asked, ranked: Ranked) -> Sequence[Arranged]:
+    return arrange(asked, ranked, asked.request.k, _unlikeness(asked, ranked))
+
+
+def _unlikeness(asked: Asked, ranked: Ranked) -> Unlikeness:
+    diversity, view = asked.view.placement.diversity, asked.view
+    weight = asked.request.diversity
+    if weight is None:
+        weight = diversity.weight if diversity else 0.0
+    if weight == 0 or view.assortment.shelf is None:
+        return ByValue()
+    directions = np.zeros((len(ranked.places), view.model.dim), np.float32)
+    known = ranked.places < view.assortment.known
+    directions[known] = view.assortment.shelf.directions(ranked.places[known])
+    return unlikeness_of(diversity.method if diversity else "mmr", weight, ranked.values, directions)
+
+
+def _query(request: RecommendationRequest, profile: Profile, view: View) -> Query | None:
     if profile.vector is None:
-        return shelf.most_popular(request.k, excluded)
-    query = blended_query(_in_context(profile.vector, request, model), profile.known, model.checkpoint.manifest.blend)
-    source: Source = "blended" if query[-1] > 0 else "personal"
-    return shelf.closest(query, request.k, excluded, source, _added(profile, model, np.float32(1) - query[-1]))
+        return None
+    vector = _in_context(profile.vector, request, view)
+    query = blended_query(vector, profile.known, view.model.checkpoint.manifest.blend)
+    added = _added(profile, view.model, np.float32(1) - query[-1])
+    return Query(query, with_friends(added, profile.neighbours, view))
 
 
-def _in_context(vector: Float32Array, request: RecommendationRequest, model: ServingModel) -> Float32Array:
+def _in_context(vector: Float32Array, request: RecommendationRequest, view: View) -> Float32Array:
     """The person's vector in the context of the request, the placement's vertical included; as it is without either."""
-    tower = model.checkpoint.query_tower
+    tower = view.model.checkpoint.query_tower
     if tower is None:
         return vector
-    placed: Context = {"vertical": request.vertical} if request.vertical is not None else {}
+    vertical = view.placement.vertical
+    placed: Context = {"vertical": vertical} if vertical is not None else {}
     return tower.query(vector, {**(request.context or {}), **placed})
+
+
+def _unknown_condition(view: View) -> bool:
+    """Whether the placement shows only what has some field, and nothing that there is has it."""
+    return bool(view.placement.where and len(view.assortment) and unknown_fields(view.placement.where, view.assortment))
 
 
 def _unknown_context(request: RecommendationRequest, model: ServingModel) -> bool:
@@ -103,6 +177,7 @@ def _added(profile: Profile, model: ServingModel, personal_share: np.float32) ->
     return Added(model.item_item.rows, personal_share * model.item_item.added([profile.met_rows])[0])
 
 
-def _unknown_items(request: RecommendationRequest, model: ServingModel) -> int:
+def _unknown_items(request: RecommendationRequest, view: View) -> int:
     sent = {*(request.session_item_ids or ()), *request.exclude_item_ids}
-    return sum(item_id not in model.checkpoint.vocabulary for item_id in sent)
+    vocabulary, assortment = view.model.checkpoint.vocabulary, view.assortment
+    return sum(item_id not in vocabulary and item_id not in assortment for item_id in sent)

@@ -1,13 +1,16 @@
 """What is asked for, and what is known of the person who asks: the values that the pipeline starts from."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 from feature_store.arrays import Float32Array
 from feature_store.embedding import UserEmbedding
 from feature_store.met import MetItems
 from feature_store.query_tower import Context
+from feature_store.social_graph import Relation
 from serving.errors import Fault, RequestRefused
+from serving.placements.conditions import Condition
 
 PrivacyTier: TypeAlias = Literal["edge-cell", "ephemeral", "anonymous"]
 
@@ -22,8 +25,12 @@ class RecommendationRequest:
     query_vector: float32, shape (dim,), folded in by the person's own device; used in memory for this reply only.
     checkpoint_id: the checkpoint that the vector belongs to; there if and only if the vector is.
     exclude_item_ids: items that must not come back.
-    vertical: whose items alone may come; None takes all of the checkpoint's.
+    filters: what the items must be besides; see `serving.placements.conditions`.
+    like_item_id: the item to which similar ones are asked for.
+    explain: whether each item comes with the reasons why it stands there.
+    diversity: from 0 to 1, in place of the placement's; None leaves that.
     context: the hour, weekday and device class of who asks; None, and an empty one, leave the person's vector as it is.
+    attributes: what ads may be meant for, such as region -> DE; used for this reply only.
 
     Raises:
         RequestRefused: the parts do not go together.
@@ -35,8 +42,12 @@ class RecommendationRequest:
     query_vector: Float32Array | None = None
     checkpoint_id: str | None = None
     exclude_item_ids: tuple[str, ...] = ()
-    vertical: str | None = None
+    filters: Condition = field(default_factory=dict)
+    like_item_id: str | None = None
+    diversity: float | None = None
+    explain: bool = False
     context: Context | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         faults = []
@@ -62,11 +73,40 @@ class RecommendationRequest:
         return "anonymous"
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """What the social graph says of who asks. People are named as the authors of posts are.
+
+    person: who asks; the empty text for nobody in particular, who has no ties.
+    hidden: of whom the person may see nothing.
+    follows, friends: whom the person follows, and is friends with.
+    asked: how many of them were asked what they have met.
+    met: item id -> how many of those have met it.
+    """
+
+    person: str = ""
+    hidden: frozenset[str] = frozenset()
+    follows: frozenset[str] = frozenset()
+    friends: frozenset[str] = frozenset()
+    asked: int = 0
+    met: Mapping[str, int] = field(default_factory=dict)
+
+    def relation(self, other: str) -> Relation:
+        """What the person is to that other."""
+        return Relation(other in self.follows, other in self.friends, hidden=other in self.hidden)
+
+
+NOBODY = Neighbours()
+"""Of who asks without an identity: what is public can be seen."""
+
+
 class Person(NamedTuple):
     """What the local stores hold of one person, as far as a reply needs it.
 
     embedding: the one for the checkpoint that answers, where there is one; it may be out of date.
+    neighbours: None where the social graph was not asked, or did not answer.
     """
 
     met: MetItems
     embedding: UserEmbedding | None
+    neighbours: Neighbours | None = None

@@ -4,24 +4,26 @@ from typing import Protocol
 
 import numpy as np
 
-from feature_store.arrays import Float32Array, Int32Array
+from feature_store.arrays import BoolArray, Float32Array, Int32Array
 from feature_store.errors import BadInput
-from serving.candidates import Candidates
+from serving.candidates import Candidates, best_of
+
+_SELECTIVE = 8  # where fewer than one of so many items is eligible, those alone are scored
 
 
 class ItemIndex(Protocol):
     """What every index of item vectors promises."""
 
-    def retrieve(self, query: Float32Array, k: int, excluded_rows: Int32Array) -> Candidates:
+    def retrieve(self, query: Float32Array, k: int, eligible: BoolArray) -> Candidates:
         """The best items for a query, from the source "personal".
 
         Args:
             query: float32, shape (dim,), finite.
             k: how many, at least 1.
-            excluded_rows: rows that must not come back, in any order, repeats allowed.
+            eligible: which items may come back, shape (items,).
 
         Returns:
-            min(k, items that are not excluded) items, best first; of equal scores the lower row is first.
+            min(k, eligible items) items, best first; of equal scores the lower row is first.
         """
         ...
 
@@ -41,23 +43,16 @@ class ExactIndex:
             )
         self._item_vectors = item_vectors
 
-    def retrieve(self, query: Float32Array, k: int, excluded_rows: Int32Array) -> Candidates:
+    def retrieve(self, query: Float32Array, k: int, eligible: BoolArray) -> Candidates:
         """As `ItemIndex` has it, exactly."""
         items, dim = self._item_vectors.shape
         if query.shape != (dim,) or query.dtype != np.float32:
             raise BadInput(f"this index takes float32 queries of shape ({dim},); got {query.dtype} {query.shape}")
         if k < 1:
             raise BadInput(f"retrieval takes k >= 1; got {k}")
-        scores: Float32Array = self._item_vectors @ query
-        # At most len(excluded_rows) of the best k + len(excluded_rows) fall away. All that tie with the last of
-        # those stay in, so that the order among equal scores is decided below, by row.
-        wanted = k + len(excluded_rows)
-        if wanted < items:
-            last = np.partition(scores, items - wanted)[items - wanted]
-            rows = np.flatnonzero(scores >= last)
+        rows: Int32Array = np.flatnonzero(eligible).astype(np.int32)
+        if _SELECTIVE * len(rows) < items:
+            scores: Float32Array = self._item_vectors[rows] @ query
         else:
-            rows = np.arange(items)
-        if len(excluded_rows):
-            rows = rows[~np.isin(rows, excluded_rows)]
-        best = rows[np.argsort(-scores[rows], kind="stable")[:k]]
-        return Candidates(best.astype(np.int32), scores[best], "personal")
+            scores = (self._item_vectors @ query)[rows]
+        return best_of(rows, scores, k, "personal")

@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, mo
 from pydantic_core import PydanticCustomError
 
 from feature_store.events import LONGEST_ID
+from feature_store.item_fields import VERTICAL_NAME
+from serving.candidates import Source
+from serving.placements.conditions import Condition
 
 # Above these nothing is read on, whatever a server is configured to: what is wrong with a body has to be found, and
 # told, in a time that other clients can wait.
@@ -67,27 +70,69 @@ class RecommendBody(_Received):
         fail_fast=True,
         description="items that must not come back",
     )
+    filters: Condition = Field(
+        default_factory=dict, description="field -> names, of which an item has one, or {min, max} of its number"
+    )
+    like_item_id: Id | None = Field(default=None, description="similar items are those like this one")
+    diversity: float | None = Field(
+        default=None, ge=0, le=1, allow_inf_nan=False, description="in place of the placement's; 0: by score alone"
+    )
+    explain: bool = Field(default=False, description="say of each item why it stands there")
     context: ContextBody | None = Field(
         default=None, description="shifts what is personal, where the model has learnt how; not stored"
     )
+    attributes: Annotated[dict[Id, Id], Field(max_length=20)] = Field(
+        default_factory=dict, description="what ads may be meant for, such as region; not stored"
+    )
+
+    model_id: Annotated[str, Field(min_length=1, max_length=80)] | None = Field(
+        default=None, description="the checkpoint that must answer: that in production, or that in the shadow stage"
+    )
+    experiments: dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=64)]] = Field(
+        default_factory=dict, max_length=50, description="experiment -> the arm that the client has chosen itself"
+    )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "anna", "k": 5}]})
+
+
+class AdTerms(BaseModel):
+    """What is bid for an ad, what is foreseen, and what a click costs; money in micros, millionths of the currency."""
+
+    currency: str
+    bid_micros: int = Field(description="for a click")
+    click_rate: float = Field(description="pCTR: the calibrated probability of a click at the first position")
+    ecpm: float = Field(description="bid x pCTR x 1000, in units of the currency")
+    price_micros: int = Field(description="what a click costs: what the next ad implies, and at most the bid")
+    campaign: str
+
+
+class ReasonOfItem(BaseModel):
+    """Why an item stands there: like what was met, popular, fresh, similar to what was asked about, and so on."""
+
+    kind: str
+    item_id: str | None = Field(default=None, description="the item met, or asked about")
+    share: float | None = Field(default=None, description="of the personal score that is owed to the item met")
+    people: int | None = Field(default=None, description="how many met it")
+    hours: float | None = Field(default=None, description="since it appeared")
 
 
 class RecommendedItem(BaseModel):
     """One item of a reply."""
 
     item_id: str
-    score: float = Field(description="comparable within one source and one reply only")
+    score: float | None = Field(default=None, description="comparable within one source and one reply only")
     rank: int = Field(description="from 1")
-    source: Literal["personal", "blended", "popular"]
+    source: Source
+    ad: AdTerms | None = Field(default=None, description="of an ad")
+    reasons: list[ReasonOfItem] | None = Field(default=None, description="where they were asked for")
 
 
 class RecommendMeta(BaseModel):
     """How the reply came about."""
 
     degraded: list[str] = Field(
-        description="what was missing: store-unavailable, popularity-fallback, vertical-unknown, context-unknown"
+        description="what was missing: store-unavailable, popularity-fallback, vertical-unknown, condition-unknown, "
+        "context-unknown, graph-unavailable, ads-unavailable"
     )
     unknown_items: int = Field(description="items of the session and the exclusions that the model does not know")
     took_ms: float
@@ -98,6 +143,7 @@ class RecommendReply(BaseModel):
 
     recommendation_id: str
     model_id: str
+    experiments: dict[str, str] = Field(default_factory=dict, description="experiment -> the arm that answered")
     privacy_tier: Literal["edge-cell", "ephemeral", "anonymous"]
     items: list[RecommendedItem]
     meta: RecommendMeta
@@ -115,6 +161,9 @@ class EventBody(_Received):
     )
     value: FiniteNumber | None = Field(default=None, description="how much: stars, seconds, pieces")
     vertical: Id | None = Field(default=None, description="whose item it is, such as news; it decides what this weighs")
+    recommendation_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = Field(
+        default=None, description="of the reply that showed the item: an impression of an ad is counted, a click paid"
+    )
 
 
 class EventsBody(_Received):
@@ -156,6 +205,64 @@ class EventsReply(BaseModel):
     """What became of each event, in the order of the request."""
 
     events: list[EventOutcome]
+
+
+class PersonBody(_Received):
+    """Of whom something is asked."""
+
+    user_id: Id
+
+
+class ReasonBody(_Received):
+    """Why something is changed, for the registry's trail."""
+
+    reason: Annotated[str, Field(max_length=1000)] = ""
+
+
+class BatchBody(_Received):
+    """Several requests of one placement, each answered by itself."""
+
+    requests: Annotated[
+        list[JsonValue],
+        Field(min_length=1, max_length=LONGEST_LIST, fail_fast=True),
+        WithJsonSchema({"type": "array", "items": RecommendBody.model_json_schema()}),
+    ]
+
+
+class ImportBody(_Received):
+    """Items of one vertical, each judged by itself; fields as `hearth items import` takes them."""
+
+    vertical: Annotated[str, Field(pattern=f"^{VERTICAL_NAME.pattern}$")]
+    items: list[dict[str, JsonValue]] = Field(min_length=1, max_length=LONGEST_LIST, fail_fast=True)
+
+
+class BatchOutcome(BaseModel):
+    """What became of one request: 200 with its reply, else the problem that it would have been answered with."""
+
+    index: int = Field(description="its place in the batch, from 0")
+    status: int
+    reply: RecommendReply | None = None
+    problem: ProblemBody | None = None
+
+
+class BatchReply(BaseModel):
+    """What became of each request, in the order of the batch."""
+
+    replies: list[BatchOutcome]
+
+
+class ImportOutcome(BaseModel):
+    """What became of one item: 200 it is there now; 422 refused."""
+
+    index: int = Field(description="its place in the request, from 0")
+    status: Literal[200, 422]
+    problem: ProblemBody | None = None
+
+
+class ImportReply(BaseModel):
+    """What became of each item, in the order of the request."""
+
+    items: list[ImportOutcome]
 
 
 class Version(BaseModel):

@@ -5,27 +5,46 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from feature_store.encryption import keys_from_environment, keys_from_file
+from feature_store.encryption import KeyRing, keys_from_environment, keys_from_file
+from feature_store.item_store import ItemStore
+from feature_store.item_store_redis import open_redis_items
+from feature_store.item_store_sqlite import open_sqlite_items
 from feature_store.memory import open_memory
 from feature_store.redis_settings import with_password
 from feature_store.redis_store import open_redis
 from feature_store.registry import Registry
 from feature_store.signing import PublicKey, TrustedKeys
+from feature_store.social_graph_redis import open_redis_graph
+from feature_store.social_graph_sqlite import open_sqlite_graph
 from feature_store.sqlite import open_sqlite
 from feature_store.stores import LocalStores
+from serving.access.certificate import require_certificate
+from serving.access.polling import PolledSelector
+from serving.ads.books import Books, open_books
+from serving.ads.desk import AdDesk
+from serving.ads.places import LivePlaces
 from serving.app import create_app
+from serving.assortment.following import follow
+from serving.assortment.stock import Stock
 from serving.config import ServingConfig
 from serving.connections import ACCEPTED_AT_ONCE, limits_of, protocol
+from serving.late_graph import LateGraph, Opening, opened_late
 from serving.live import LiveModel
 from serving.logs import log_to_stderr
 from serving.metrics import create_metrics
+from serving.placements.settings import Placement
+from serving.settings_files import read_files, verticals_of
 from serving.sweep import keep_folded_in
+from serving.trials import Trials
+from serving.watched_file import watch
 
 _LOG = logging.getLogger("serving.server")
 _WAITING_CONNECTIONS = 2048  # that the kernel keeps for us until we accept them
@@ -42,23 +61,76 @@ def run(config: ServingConfig, listening: Callable[[str], None] | None = None) -
         OSError: the address cannot be listened on.
     """
     log_to_stderr()
-    asyncio.run(serve(config, listening))
+    selector = PolledSelector()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+        runner.run(serve(config, listening, lambda: selector.unread_since))
 
 
-async def serve(config: ServingConfig, listening: Callable[[str], None] | None = None) -> None:
-    """As `run`, within a running event loop, leaving the log as it is; cancelling it is like SIGTERM."""
+async def serve(
+    config: ServingConfig,
+    listening: Callable[[str], None] | None = None,
+    unread_since: Callable[[], float] = time.monotonic,
+) -> None:
+    """As `run`, within a running event loop, leaving the log as it is; cancelling it is like SIGTERM.
+
+    unread_since: see `serving.connections.protocol`.
+    """
     metrics = create_metrics()
     trusted = TrustedKeys(PublicKey.load(path) for path in config.trusted_keys)
-    live = LiveModel(Registry(config.registry, trusted, config.copies), metrics, config.watch_seconds)
+    registry = Registry(config.registry, trusted, config.copies)
+    files = read_files(config, metrics)
+    require_certificate(config.certificate, config.certificate_key)
     with _bound(config) as bound:
-        async with _stores(config) as stores, asyncio.TaskGroup() as tasks:
+        async with (
+            _stores(config) as stores,
+            _graph(config) as graph,
+            _catalogues(config) as catalogues,
+            asyncio.TaskGroup() as tasks,
+        ):
+            live = LiveModel(registry, metrics, config.watch_seconds, Stock(catalogues, files.verticals()))
+            if files.placements_file is not None:
+                files.placements_file.before_use(lambda new: _stock_up((live, shadow), new))
+            shadow = LiveModel(registry, metrics, config.watch_seconds, Stock(catalogues, files.verticals()), "shadow")
+            trials = Trials(shadow, config.trial, registry, metrics)
+            places = LivePlaces(files.placements, lambda: live.stock.shown)
+            desk = AdDesk(places, catalogues, config.store_timeout_seconds, config.ads_seconds)
             beside = [
                 tasks.create_task(live.watch()),
+                tasks.create_task(shadow.watch()),
+                tasks.create_task(trials.watch(config.watch_seconds)),
+                tasks.create_task(
+                    follow(lambda: (*live.stock.followers(), *shadow.stock.followers()), config.catalogue_seconds)
+                ),
                 tasks.create_task(keep_folded_in(live, stores, config.watch_seconds)),
+                tasks.create_task(watch(files.watched, config.watch_seconds)),
+                tasks.create_task(desk.run(lambda: _books(config))),
             ]
-            await _listen(create_app(config, live, stores, metrics), bound, config, listening)
+            await _listen(
+                create_app(
+                    config,
+                    live,
+                    stores,
+                    metrics,
+                    desk,
+                    catalogues,
+                    graph,
+                    files=files,
+                    trials=trials,
+                    registry=registry,
+                ),
+                bound,
+                config,
+                listening,
+                unread_since,
+            )
             for task in beside:
                 task.cancel()
+
+
+async def _stock_up(models: Iterable[LiveModel], placements: Mapping[str, Placement]) -> None:
+    """Have the catalogues of new placements at hand before they are used."""
+    for model in models:
+        await model.stock_up(verticals_of(placements))
 
 
 @asynccontextmanager
@@ -67,14 +139,52 @@ async def _stores(config: ServingConfig) -> AsyncIterator[LocalStores]:
         _LOG.warning("no store is set: what people do is kept in memory, and forgotten when this process ends")
         yield open_memory()
         return
-    keys = keys_from_environment() if config.store_keys is None else keys_from_file(config.store_keys)
+    keys = _keys(config)
     if config.store is not None:
         # Half of the time: SQLite gives up first and says why, and its thread is free again when we give up.
         async with open_sqlite(config.store, keys, busy_seconds=config.store_timeout_seconds / 2) as stores:
             yield stores
     elif config.redis is not None:
-        async with open_redis(with_password(config.redis), keys) as stores:
+        async with open_redis(with_password(config.redis), keys, may_be_away=True) as stores:
             yield stores
+
+
+def _keys(config: ServingConfig) -> KeyRing:
+    """What seals all that is kept of people."""
+    return keys_from_environment() if config.store_keys is None else keys_from_file(config.store_keys)
+
+
+@asynccontextmanager
+async def _graph(config: ServingConfig) -> AsyncIterator[LateGraph | None]:
+    opening: Opening | None = None
+    if config.social_graph is not None:
+        opening = partial(open_sqlite_graph, config.social_graph, _keys(config), config.store_timeout_seconds / 2)
+    elif config.redis is not None:
+        opening = partial(open_redis_graph, with_password(config.redis), _keys(config))
+    if opening is None:
+        yield None
+        return
+    async with opened_late(opening) as graph:
+        yield graph
+
+
+def _books(config: ServingConfig) -> AbstractAsyncContextManager[Books]:
+    """What ads have spent and who saw them: beside the people, or forgotten with the process."""
+    keys = None if config.ad_counters is None and config.redis is None else _keys(config)
+    redis = None if config.redis is None else with_password(config.redis)
+    return open_books(keys, config.ad_counters, redis, busy_seconds=config.store_timeout_seconds / 2)
+
+
+@asynccontextmanager
+async def _catalogues(config: ServingConfig) -> AsyncIterator[ItemStore | None]:
+    if config.items is not None:
+        async with open_sqlite_items(config.items) as items:
+            yield items
+    elif config.items_redis is not None:
+        async with open_redis_items(with_password(config.items_redis)) as items:
+            yield items
+    else:
+        yield None
 
 
 @contextmanager
@@ -89,7 +199,11 @@ def _bound(config: ServingConfig) -> Iterator[socket.socket]:
 
 
 async def _listen(
-    app: ASGIApp, bound: socket.socket, config: ServingConfig, listening: Callable[[str], None] | None
+    app: ASGIApp,
+    bound: socket.socket,
+    config: ServingConfig,
+    listening: Callable[[str], None] | None,
+    unread_since: Callable[[], float],
 ) -> None:
     """Answer requests until told to stop by a signal or by cancellation, then let those under way finish."""
     stopping = asyncio.Event()
@@ -101,13 +215,16 @@ async def _listen(
         log_config=None,
         access_log=False,
         server_header=False,
-        http=protocol(limits_of(config), stopping),
+        http=protocol(limits_of(config), stopping, unread_since),
         backlog=ACCEPTED_AT_ONCE,
+        ssl_certfile=config.certificate,
+        ssl_keyfile=config.certificate_key,
         timeout_keep_alive=config.keep_alive_seconds,
         timeout_graceful_shutdown=config.drain_seconds,
     )
     host, port = bound.getsockname()[:2]
-    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "http" if config.certificate is None else "https"
+    address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     server = _Server(settings, address, stopping, listening)
     serving = asyncio.create_task(server.serve([bound]))
     try:

@@ -2,6 +2,7 @@
 
 import typer
 
+from hearth.commands.bench_ads import ads
 from hearth.commands.bench_cold_items import cold_items
 from hearth.commands.bench_context import context
 from hearth.commands.bench_fold_in import fold_in
@@ -10,6 +11,7 @@ from hearth.commands.bench_new_users import new_users
 from hearth.commands.bench_quality import quality
 from hearth.commands.bench_scale import scale
 from hearth.commands.bench_simulation import simulation
+from hearth.commands.bench_social import social
 from hearth.commands.bench_store import store
 from hearth.commands.bench_tables import tables
 from hearth.commands.bench_verticals import verticals
@@ -21,12 +23,14 @@ app = typer.Typer(
 
 
 app.command("quality")(quality)
+app.command("ads")(ads)
 app.command("cold-items")(cold_items)
 app.command("context")(context)
 app.command("fold-in")(fold_in)
 app.command("new-users")(new_users)
 app.command("scale")(scale)
 app.command("simulation")(simulation)
+app.command("social")(social)
 app.command("store")(store)
 app.command("verticals")(verticals)
 app.command("leave-one-out")(leave_one_out)

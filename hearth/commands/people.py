@@ -41,6 +41,11 @@ UserArgument: TypeAlias = Annotated[
 ]
 
 
+TenantOption: TypeAlias = Annotated[
+    str | None, typer.Option("--tenant", help="Whose person it is, where a server keeps tenants apart.")
+]
+
+
 class TieName(StrEnum):
     """The kinds of ties, as the command line names them."""
 
@@ -54,6 +59,7 @@ class TieName(StrEnum):
 def export(
     user: UserArgument,
     store: CellOption,
+    tenant: TenantOption = None,
     out: Annotated[Path | None, typer.Option(help="A new file, for your eyes only. Default: stdout.")] = None,
     social_graph: SocialGraphOption = None,
     ad_counters: AdCountersOption = None,
@@ -67,13 +73,15 @@ def export(
     from feature_store.durable import create
     from feature_store.rights import export_person
     from hearth.cells import cell_place, opened_cell
+    from serving.access.tenants import person_of
 
     place = cell_place(store, redis_settings, social_graph, ad_counters)
     user_id = _id(user)
+    person = person_of(tenant, user_id)
 
     async def run() -> dict[str, object]:
         async with opened_cell(place, store_key) as cell:
-            return dict(await export_person(cell.stores, user_id, cell.further))
+            return {**await export_person(cell.stores, person, cell.further), "user_id": user_id}
 
     document = asyncio.run(run())
     if out is None:
@@ -90,6 +98,7 @@ def export(
 def erase(
     user: UserArgument,
     store: CellOption,
+    tenant: TenantOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     keep_files: Annotated[
         bool, typer.Option("--keep-files", help="Do not write the store's files anew: sealed remains stay in them.")
@@ -109,15 +118,17 @@ def erase(
     """
     from feature_store.rights import erase_person
     from hearth.cells import cell_place, opened_cell
+    from serving.access.tenants import person_of
 
     place = cell_place(store, redis_settings, social_graph, ad_counters)
     user_id = _id(user)
+    person = person_of(tenant, user_id)
     if not yes:
         _confirm(f"Remove all that {store} holds of {user_id}?")
 
     async def run() -> "ErasureReceipt":
         async with opened_cell(place, store_key) as cell:
-            return await erase_person(cell.stores, user_id, cell.further, rewrite_files=not keep_files)
+            return await erase_person(cell.stores, person, cell.further, rewrite_files=not keep_files)
 
     receipt = asyncio.run(run())
     if as_json:

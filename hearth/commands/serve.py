@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from hearth import environment
-from hearth.commands.options import PlaceOption, RedisSettingsOption, TrustOption
+from hearth.commands.options import AdCountersOption, PlaceOption, RedisSettingsOption, TrustOption
 from hearth.terminal import ERR
 from hearth.trust import own_key, public_file, registry_folder, store_keys
 
@@ -27,8 +27,43 @@ def serve(
         ),
     ] = None,
     redis_settings: RedisSettingsOption = None,
+    social_graph: Annotated[
+        Path | None,
+        typer.Option(
+            "--social-graph",
+            help="SQLite file of who follows, blocks and mutes whom; a Redis of --store has it itself.",
+        ),
+    ] = None,
+    items: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE", help="The catalogues, as of `hearth items`: a SQLite file, or redis://host:port."
+        ),
+    ] = None,
+    ad_counters: AdCountersOption = None,
+    bundles: Annotated[
+        Path | None, typer.Option(help="Folder of item bundles for devices: ID.bundle, FROM..ID.delta.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
+    placements: Annotated[
+        Path | None, typer.Option(help="File of placements, .toml or .json; read again when it changes.")
+    ] = None,
+    api_keys: Annotated[
+        Path | None,
+        typer.Option("--api-keys", help="File of API keys, .toml or .json: without one of them nothing is answered."),
+    ] = None,
+    open_to_all: Annotated[
+        bool, typer.Option("--open", help="Answer whoever reaches a --host that is not this machine, without keys.")
+    ] = False,
+    certificate: Annotated[Path | None, typer.Option(help="PEM file of the server's certificate: HTTPS.")] = None,
+    certificate_key: Annotated[
+        Path | None, typer.Option("--certificate-key", help="PEM file of the certificate's private key.")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option("--allow-origin", help="Whose web pages may ask, such as https://shop.example (CORS)."),
+    ] = None,
     trust: TrustOption = None,
 ) -> None:
     """Serve the checkpoint in production, and each one that is promoted later.
@@ -36,15 +71,26 @@ def serve(
     Example: `hearth serve --registry models --store people.sqlite`
     """
     from feature_store.errors import BadInput
+    from feature_store.item_store_opening import is_redis
     from hearth.cells import redis_settings as settings_of
-    from serving.config import ServingConfig
+    from serving.config import ServingConfig, is_loopback
     from serving.server import run
 
-    for option, given in (("--store-key", store_key), ("--redis-settings", redis_settings)):
-        if given is not None and store is None:
+    for option, given in (
+        ("--store-key", store_key),
+        ("--redis-settings", redis_settings),
+        ("--social-graph", social_graph),
+        ("--ad-counters", ad_counters),
+    ):
+        if given is not None and store is None and not (option == "--redis-settings" and is_redis(items or "")):
             raise BadInput(f"{option} is for the place of --store; name that too")
+    if api_keys is None and not open_to_all and not is_loopback(host):
+        raise BadInput(f"whoever reaches {host} could ask for anybody: name --api-keys, or say --open if that is meant")
     place = _registry(registry)
     redis = None if store is None else settings_of(store, redis_settings)
+    items_redis = None if items is None else settings_of(items, redis_settings if is_redis(items) else None)
+    if redis is not None and social_graph is not None:
+        raise BadInput("--social-graph is a file beside a SQLite store; a Redis holds the social graph itself")
     if not trust:
         own_key()  # makes its public half, where there is none yet
     config = ServingConfig(
@@ -54,14 +100,27 @@ def serve(
         store=None if store is None or redis else Path(store),
         redis=redis,
         store_keys=None if store is None else store_keys(store_key),
+        social_graph=social_graph,
+        items=None if items is None or items_redis else Path(items),
+        items_redis=items_redis,
+        ad_counters=ad_counters,
+        bundles=bundles,
         host=host,
         port=port,
+        placements_file=placements,
+        api_keys=api_keys,
+        open_to_all=open_to_all,
+        certificate=certificate,
+        certificate_key=certificate_key,
+        allowed_origins=tuple(allow_origin or ()),
     )
     if isinstance(place, Path) and not place.is_dir():
         ERR.print(f"there is no registry {place} yet; recommendations wait for one, and for a promoted checkpoint")
     try:
         run(config, _say)
     except OSError as error:
+        if error.filename is not None:  # a file of the configuration, and no address
+            raise
         raise BadInput(f"cannot listen on {host}, port {port}: {error.strerror}; --port 0 takes a free port") from error
 
 

@@ -86,6 +86,8 @@ REFUSED = {
     "serve --registry {registry} --store {file}": (1, "file"),
     "serve --registry {registry} --trust {nothing}.pub": (1, "nothing.pub is not readable as a public key"),
     "serve --registry {registry} --port 65536": (2, "'--port'"),
+    "serve --registry {registry} --social-graph {empty}": (1, "--social-graph is for the place of --store"),
+    "serve --registry {registry} --store redis://127.0.0.1:1 --social-graph {empty}": (1, "a Redis holds the social"),
     "data fetch ml-100k --from {nothing}": (1, "nothing is no folder and no wheel or zip file"),
     "data fetch ml-100k --from {empty}": (1, "empty holds none of these files"),
     "data fetch ml-100k --from {world} --cache {file}": (1, "the cache"),
@@ -133,7 +135,7 @@ def test_a_store_of_another_key_and_a_key_for_no_store_are_said(trained: Trained
 
     asyncio.run(make())
     serve = ("serve", "--registry", trained.registry, "--port", "0", "--store-key", tmp_path / "store.keys")
-    assert "--store-key seals the file of --store" in trained.command.run(*serve).error()
+    assert "--store-key is for the place of --store" in trained.command.run(*serve).error()
     error = trained.command.run(*serve, "--store", tmp_path / "people.sqlite").error()
     assert "people.sqlite: a value is sealed with key" in error
     assert keys_from_file(tmp_path / "store.keys").newest.hex() in error

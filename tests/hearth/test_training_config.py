@@ -67,7 +67,7 @@ def test_another_server_optimizer_takes_nothing_of_what_the_file_says_of_its_own
         ("a.yaml", "dim: 3", "neither .toml nor .json"),
         ("a.toml", "dim = = 3", "not readable as TOML"),
         ("a.json", "{", "not readable as JSON"),
-        ("a.json", "[]", "holds a list; settings are fields with values"),
+        ("a.json", "[]", "holds a list; settings are names with values"),
         (
             "a.json",
             '{"aggregation": {"rule": "median"}, "item_item": {"items": 9}}',

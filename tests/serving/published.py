@@ -1,6 +1,8 @@
 """Small checkpoints whose answers are known, and an oracle that finds them again without any code of ours."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +12,11 @@ from feature_store.registry import Registry
 from feature_store.row_ranges import one_catalogue
 from feature_store.signing import SigningKey, TrustedKeys
 from feature_store.vocabulary import ItemVocabulary
+from serving.assortment.assortment import Assortment
+from serving.assortment.stock import Stock
+from serving.model import ServingModel
+from serving.placements.settings import Placement
+from serving.view import View
 
 ALPHA, REGULARIZATION = 0.1, 0.01
 Ranked = list[tuple[str, float]]
@@ -46,6 +53,13 @@ class Publisher:
         if promote:
             self.registry.promote(model_id)
         return model_id
+
+
+def view_of(model: ServingModel, vertical: str | None = None, *, now: float = 1e9, **placement: Any) -> View:
+    """A placement without a catalogue, as a server has it."""
+    settings = Placement(vertical=vertical, **placement)
+    shown = asyncio.run(Stock().for_model(model))
+    return View(settings, model, shown.get(vertical) or Assortment(None, (), has_catalogue=False), now)
 
 
 def folded_in(content: CheckpointDraft, item_ids: list[str]) -> np.ndarray:

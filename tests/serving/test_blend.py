@@ -13,7 +13,7 @@ from feature_store.met import MetItems
 from serving.model import ServingModel, build_model
 from serving.recommend import RankedList, recommend
 from serving.request import Person, RecommendationRequest
-from tests.serving.published import Publisher, Ranked, blended, draft, folded_in, personal, popular, ranked_for
+from tests.serving.published import Publisher, Ranked, blended, draft, folded_in, personal, popular, ranked_for, view_of
 from tests.serving.running import Server, config_of, started
 
 FILMS, BOOKS = [f"item-{row}" for row in (*range(20), *range(50, 60))], [f"item-{row}" for row in range(20, 50)]
@@ -60,7 +60,7 @@ def names(expected: Ranked) -> list[str]:
     "seen", [["item-2"], ["item-2", "item-5", "item-9"], MANY[:-1]], ids=["one", "three", "as many as are blended"]
 )
 def test_of_few_items_the_list_is_blended_as_the_formula_has_it(model: ServingModel, seen: list[str]) -> None:
-    ranked = recommend(RecommendationRequest(60, "anna"), person(*seen), model)
+    ranked = recommend(RecommendationRequest(60, "anna"), person(*seen), view_of(model))
 
     expected = blended(CONTENT, seen, k=60)
     assert ids(ranked) == names(expected)
@@ -70,14 +70,14 @@ def test_of_few_items_the_list_is_blended_as_the_formula_has_it(model: ServingMo
 
 
 def test_the_blend_is_neither_of_the_two_lists(model: ServingModel) -> None:
-    found = ids(recommend(RecommendationRequest(20, "anna"), person("item-2"), model))
+    found = ids(recommend(RecommendationRequest(20, "anna"), person("item-2"), view_of(model)))
 
     assert found != names(personal(CONTENT, ["item-2"], k=20))
     assert found != names(popular(CONTENT, k=20, without=("item-2",)))
 
 
 def test_of_many_items_the_list_is_the_persons_own(model: ServingModel) -> None:
-    ranked = recommend(RecommendationRequest(20, "anna"), person(*MANY), model)
+    ranked = recommend(RecommendationRequest(20, "anna"), person(*MANY), view_of(model))
 
     assert ids(ranked) == names(personal(CONTENT, MANY, k=20))
     assert {item.source for item in ranked.items} == {"personal"}
@@ -87,13 +87,13 @@ def test_a_stored_embedding_is_blended_by_the_number_of_items_it_is_of(model: Se
     vector = folded_in(CONTENT, ["item-2", "item-4"]).astype(np.float32)
     stored = Person(MetItems(("item-2", "item-4"), 7), UserEmbedding(vector, model.model_id, 7))
 
-    assert ids(recommend(RecommendationRequest(30, "anna"), stored, model)) == names(
+    assert ids(recommend(RecommendationRequest(30, "anna"), stored, view_of(model))) == names(
         blended(CONTENT, ["item-2", "item-4"], k=30)
     )
 
 
 def test_items_that_the_checkpoint_does_not_know_are_not_counted_as_known(model: ServingModel) -> None:
-    ranked = recommend(RecommendationRequest(30, "anna"), person("item-2", "new-1", "new-2"), model)
+    ranked = recommend(RecommendationRequest(30, "anna"), person("item-2", "new-1", "new-2"), view_of(model))
 
     assert ids(ranked) == names(blended(CONTENT, ["item-2"], k=30))
 
@@ -102,14 +102,18 @@ def test_a_session_is_blended_too_and_counts_with_the_history(model: ServingMode
     session = RecommendationRequest(30, session_item_ids=("item-5",))
     together = RecommendationRequest(30, "anna", session_item_ids=("item-5",))
 
-    assert ids(recommend(session, None, model)) == names(blended(CONTENT, ["item-5"], k=30))
-    assert ids(recommend(together, person("item-2"), model)) == names(blended(CONTENT, ["item-2", "item-5"], k=30))
+    assert ids(recommend(session, None, view_of(model))) == names(blended(CONTENT, ["item-5"], k=30))
+    assert ids(recommend(together, person("item-2"), view_of(model))) == names(
+        blended(CONTENT, ["item-2", "item-5"], k=30)
+    )
 
 
 def test_a_bare_vector_is_not_blended(model: ServingModel) -> None:
     vector = folded_in(CONTENT, ["item-2"]).astype(np.float32)
 
-    ranked = recommend(RecommendationRequest(60, query_vector=vector, checkpoint_id=model.model_id), None, model)
+    ranked = recommend(
+        RecommendationRequest(60, query_vector=vector, checkpoint_id=model.model_id), None, view_of(model)
+    )
 
     assert ids(ranked) == names(ranked_for(CONTENT, vector, 60, set()))
     assert {item.source for item in ranked.items} == {"personal"}
@@ -122,8 +126,8 @@ def test_a_vertical_shows_its_items_alone_and_all_history_counts(
     elsewhere = tuple(set(CONTENT.vocabulary.item_ids) - set(stocked))
     seen = ["item-2", "item-21", "item-23"]
 
-    known = recommend(RecommendationRequest(60, "anna", vertical=vertical), person(*seen), model)
-    unknown = recommend(RecommendationRequest(60, vertical=vertical), None, model)
+    known = recommend(RecommendationRequest(60, "anna"), person(*seen), view_of(model, vertical))
+    unknown = recommend(RecommendationRequest(60), None, view_of(model, vertical))
 
     assert ids(known) == names(blended(CONTENT, seen, k=60, without=elsewhere))
     assert ids(unknown) == names(popular(CONTENT, k=60, without=elsewhere))
@@ -131,7 +135,7 @@ def test_a_vertical_shows_its_items_alone_and_all_history_counts(
 
 
 def test_a_vertical_that_the_checkpoint_does_not_have_is_answered_with_nothing_and_says_so(model: ServingModel) -> None:
-    ranked = recommend(RecommendationRequest(10, "anna", vertical="records"), person("item-2"), model)
+    ranked = recommend(RecommendationRequest(10, "anna"), person("item-2"), view_of(model, "records"))
 
     assert (ranked.items, ranked.degraded) == ((), ("vertical-unknown",))
 

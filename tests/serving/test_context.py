@@ -14,7 +14,7 @@ from feature_store.query_tower import Context, ContextValue, QueryTower
 from serving.model import ServingModel, build_model
 from serving.recommend import RankedList, recommend
 from serving.request import Person, RecommendationRequest
-from tests.serving.published import Publisher, draft, folded_in
+from tests.serving.published import Publisher, draft, folded_in, view_of
 from tests.serving.running import Server, config_of, started
 
 RANDOM = np.random.default_rng(3)
@@ -62,9 +62,11 @@ def test_a_known_person_a_session_and_a_vector_are_shifted_alike(model: ServingM
     assert expected != best(p, range(60), MANY)
 
     known = recommend(
-        RecommendationRequest(60, "anna", context=CONTEXT), Person(MetItems(tuple(sorted(MANY)), 7), None), model
+        RecommendationRequest(60, "anna", context=CONTEXT),
+        Person(MetItems(tuple(sorted(MANY)), 7), None),
+        view_of(model),
     )
-    session = recommend(RecommendationRequest(60, session_item_ids=MANY, context=CONTEXT), None, model)
+    session = recommend(RecommendationRequest(60, session_item_ids=MANY, context=CONTEXT), None, view_of(model))
     vector = RecommendationRequest(
         60,
         query_vector=p.astype(np.float32),
@@ -72,20 +74,21 @@ def test_a_known_person_a_session_and_a_vector_are_shifted_alike(model: ServingM
         exclude_item_ids=MANY,
         context=CONTEXT,
     )
-    assert ids(known) == ids(session) == ids(recommend(vector, None, model)) == expected
+    assert ids(known) == ids(session) == ids(recommend(vector, None, view_of(model))) == expected
     assert known.degraded == session.degraded == ()
 
 
 def test_the_vertical_of_the_placement_is_part_of_every_requests_context(model: ServingModel) -> None:
     p = folded_in(CONTENT, list(MANY))
-    in_context = RecommendationRequest(60, session_item_ids=MANY, vertical="films", context={"hour": "8"})
-    assert ids(recommend(in_context, None, model)) == best(p + shift(VALUES[0], VALUES[4]), range(40), MANY)
+    in_context = RecommendationRequest(60, session_item_ids=MANY, context={"hour": "8"})
+    assert ids(recommend(in_context, None, view_of(model, "films"))) == best(
+        p + shift(VALUES[0], VALUES[4]), range(40), MANY
+    )
     for nothing in (None, {}):
-        ranked = recommend(replace(in_context, context=nothing), None, model)
+        ranked = recommend(replace(in_context, context=nothing), None, view_of(model, "films"))
         assert ids(ranked) == best(p + shift(VALUES[4]), range(40), MANY)
         assert ranked.degraded == ()
-    no_vector = replace(in_context, vertical="books")
-    ranked = recommend(no_vector, None, model)
+    ranked = recommend(in_context, None, view_of(model, "books"))
     assert ids(ranked) == best(p + shift(VALUES[0]), range(40, 60), MANY)
     assert ranked.degraded == ()  # the client did not name the vertical; the placement did
 
@@ -96,14 +99,14 @@ def test_where_nothing_is_added_every_bit_is_that_of_a_model_without_a_tower(
 ) -> None:
     plain = model_of(tmp_path, PLAIN)
     request = RecommendationRequest(60, session_item_ids=MANY, context=context)
-    one, other = (recommend(request, None, of) for of in (model, plain))
+    one, other = (recommend(request, None, view_of(of)) for of in (model, plain))
     assert one.items == other.items
     assert one.degraded == other.degraded == (("context-unknown",) if context else ())
 
 
 def test_a_value_that_adds_nothing_is_told_and_the_others_count(model: ServingModel) -> None:
     request = RecommendationRequest(60, session_item_ids=MANY, context={"hour": "8", "device": "watch"})
-    ranked = recommend(request, None, model)
+    ranked = recommend(request, None, view_of(model))
     assert ids(ranked) == best(folded_in(CONTENT, list(MANY)) + shift(VALUES[0]), range(60), MANY)
     assert ranked.degraded == ("context-unknown",)
 
@@ -115,9 +118,11 @@ def test_few_known_items_are_blended_as_ever_and_nobody_gets_what_is_popular(tmp
     query = folded_in(content, list(seen)) + shift(VALUES[0])
     scores = np.sqrt(2) * content.item_vectors @ query + 2.0 * content.item_counts / 25
     expected = [f"item-{row}" for row in np.argsort(-scores) if f"item-{row}" not in seen]
-    assert ids(recommend(request, None, model)) == expected
+    assert ids(recommend(request, None, view_of(model))) == expected
 
-    popular = [recommend(RecommendationRequest(60, context=context), None, model) for context in (None, {"hour": "8"})]
+    popular = [
+        recommend(RecommendationRequest(60, context=context), None, view_of(model)) for context in (None, {"hour": "8"})
+    ]
     assert popular[0].items == popular[1].items
     assert popular[1].items[0].source == "popular"
 

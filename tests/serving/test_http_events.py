@@ -155,7 +155,7 @@ def test_after_an_event_the_stored_embedding_is_that_of_the_whole_history(publis
         async with opened(store) as stores:
             return Person(await stores.events.met("anna"), await stores.embeddings.get("anna", model_id))
 
-    met, embedding = asyncio.run(stored())
+    met, embedding, _ = asyncio.run(stored())
     assert embedding is not None
     assert embedding.watermark == met.watermark
     assert embedding.vector == pytest.approx(folded_in(draft(1), ["item-1", "item-4"]), abs=1e-5)
@@ -180,9 +180,9 @@ def test_events_are_stored_while_there_is_no_model(publisher: Publisher, tmp_pat
         assert ids(server.ask(user_id="anna")) == [item_id for item_id, _ in personal(draft(1), ["item-1"])]
         assert (
             "kept in memory"
-            in server.logged(
-                "no store is set: what people do is kept in memory, and forgotten when this process ends"
-            )[0]["message"]
+            in server.logged("no store is set: what people do is kept in memory, and forgotten when this process ends")[
+                0
+            ]["message"]
         )
 
 

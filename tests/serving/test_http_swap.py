@@ -111,7 +111,7 @@ def test_a_promoted_checkpoint_that_is_damaged_leaves_the_old_one_serving_and_is
             "failure": {"model_id": second, "reason": "CorruptCheckpoint"},
         }
         assert [item["item_id"] for item in server.ask()["items"]] == [item_id for item_id, _ in popular(content)]
-        assert server.metric('hearth_model_swaps_total{outcome="failure"}') >= 1
+        assert server.metric('hearth_model_swaps_total{outcome="failure",stage="production"}') >= 1
 
         file.write_bytes(whole)
         server.serves(second)

@@ -15,7 +15,7 @@ from serving.model import ServingModel, build_model
 from serving.recommend import recommend
 from serving.request import Person, RecommendationRequest
 from serving.shelf import Added, Shelf
-from tests.serving.published import Publisher, draft, folded_in
+from tests.serving.published import Publisher, draft, folded_in, view_of
 
 WEIGHTED = np.arange(0, 60, 3, dtype=np.int32)
 RANDOM = np.random.default_rng(5)
@@ -55,8 +55,8 @@ def scores(content: CheckpointDraft, seen: tuple[str, ...]) -> np.ndarray:
 @pytest.mark.parametrize("vertical", [None, "films"])
 def test_the_list_is_ranked_by_the_formula(model: ServingModel, seen: tuple[str, ...], vertical: str | None) -> None:
     """Also beside items that the person hid: these are left out, and add nothing to the scores of others."""
-    request, hidden = RecommendationRequest(60, "anna", vertical=vertical), ("item-18", "item-57")
-    ranked = recommend(request, Person(MetItems(tuple(sorted(seen)), 7, hidden), None), model)
+    request, hidden = RecommendationRequest(60, "anna"), ("item-18", "item-57")
+    ranked = recommend(request, Person(MetItems(tuple(sorted(seen)), 7, hidden), None), view_of(model, vertical))
 
     expected = scores(CONTENT, seen)
     left_out = {*seen, *hidden}
@@ -70,14 +70,14 @@ def test_weights_change_the_list(model: ServingModel) -> None:
     seen = Person(MetItems(MANY, 7), None)
     without = replace(model, item_item=None)
     request = RecommendationRequest(20, "anna")
-    assert recommend(request, seen, model).items != recommend(request, seen, without).items
+    assert recommend(request, seen, view_of(model)).items != recommend(request, seen, view_of(without)).items
 
 
 def test_a_vector_without_history_is_ranked_by_its_products(model: ServingModel) -> None:
     vector = RANDOM.normal(size=model.dim).astype(np.float32)
     request = RecommendationRequest(5, query_vector=vector, checkpoint_id=model.model_id)
     discounted = CONTENT.item_vectors @ vector * np.clip(CONTENT.item_counts / 25, 1 / 25, 1) ** -0.2
-    assert [item.item_id for item in recommend(request, None, model).items] == [
+    assert [item.item_id for item in recommend(request, None, view_of(model)).items] == [
         f"item-{row}" for row in np.argsort(-discounted)[:5]
     ]
 
@@ -98,11 +98,13 @@ def test_a_shelf_ranks_what_is_added_to_with_all_others(
     shelf = Shelf.of(np.array(on_it, np.int32), vectors.astype(np.float32), np.ones(12, np.float32))
     added = Added(np.array(added_to, np.int32), extra.astype(np.float32))
 
-    found = shelf.closest(query.astype(np.float32), k, np.array(excluded, np.int32), "personal", added)
+    found = shelf.closest(
+        query.astype(np.float32), k, np.array([row not in excluded for row in on_it]), "personal", added
+    )
 
     expected_scores = vectors @ query
     expected_scores[added_to] += extra
     eligible = [row for row in on_it if row not in excluded]
     expected = sorted(eligible, key=lambda row: (-expected_scores[row], row))[:k]
-    assert found.rows.tolist() == expected
+    assert [on_it[place] for place in found.places] == expected
     assert found.scores.tolist() == expected_scores[expected].tolist()

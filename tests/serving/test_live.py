@@ -28,7 +28,7 @@ def look(live: LiveModel) -> str | None:
 
 
 def swaps(metrics: Metrics, outcome: str) -> float | None:
-    return metrics.registry.get_sample_value("hearth_model_swaps_total", {"outcome": outcome})
+    return metrics.registry.get_sample_value("hearth_model_swaps_total", {"stage": "production", "outcome": outcome})
 
 
 def damage(publisher: Publisher, model_id: str) -> None:
@@ -206,3 +206,20 @@ def test_a_failed_checkpoint_is_served_once_it_is_whole(publisher: Publisher) ->
     damage(publisher, first)  # the same bit once more: it is whole again
     assert look(live) == first
     assert live.failure is None
+
+
+def test_the_shadow_is_followed_beside_production_and_goes_when_it_leaves_its_stage(publisher: Publisher) -> None:
+    live, metrics = live_of(publisher)
+    shadow = LiveModel(publisher.registry, metrics, A_MOMENT, stage="shadow")
+    first, second = publisher.publish(draft(1)), publisher.publish(draft(2), promote=False)
+    assert (look(live), look(shadow)) == (first, None)
+    publisher.registry.promote(second, "shadow")
+    assert (look(live), look(shadow)) == (first, second)
+    stages = {tuple(sorted(sample.labels.items())) for sample in metrics.model_info.collect()[0].samples}
+    assert stages == {
+        (("model_id", first), ("stage", "production")),
+        (("model_id", second), ("stage", "shadow")),
+    }
+    publisher.registry.promote(second)
+    assert (look(live), look(shadow)) == (second, None)
+    assert [sample.labels["stage"] for sample in metrics.model_info.collect()[0].samples] == ["production"]

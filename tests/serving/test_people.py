@@ -17,6 +17,7 @@ from feature_store.sqlite import open_sqlite
 from feature_store.stores import LocalStores
 from serving.model import ServingModel, build_model
 from serving.people import People
+from serving.request import Person
 from tests.serving.published import Publisher, draft, folded_in
 
 CONTENT = draft(1)
@@ -94,7 +95,7 @@ async def test_of_two_posts_at_once_the_slower_does_not_leave_an_old_embedding(m
     embeddings.gate.set()
     await asyncio.gather(first, second)
 
-    met, embedding = await people.read("anna", model)
+    met, embedding, _ = await people.read("anna", model)
     assert met.item_ids == ("item-1", "item-2")
     assert embedding is not None
     assert embedding.watermark == met.watermark
@@ -113,7 +114,7 @@ async def test_many_posts_at_once_for_one_person_end_in_the_embedding_of_them_al
             assert await people.fold_in(["anna"], model) == 0
 
         await asyncio.gather(*(post(number) for number in range(20)))
-        met, embedding = await people.read("anna", model)
+        met, embedding, _ = await people.read("anna", model)
 
     assert len(met.item_ids) == 20
     assert embedding is not None
@@ -172,5 +173,5 @@ async def test_a_person_without_events_has_no_embedding_to_read(model: ServingMo
     await stores.embeddings.put("gone", UserEmbedding(np.ones(8, dtype=np.float32), model.model_id, 3))
     people = People(stores, timeout_seconds=1.0)
 
-    assert await people.read("gone", model) == (MetItems(), None)
+    assert await people.read("gone", model) == Person(MetItems(), None)
     assert await people.answers()

@@ -21,6 +21,12 @@ def sorted_out(scores: list[int], k: int, excluded: list[int]) -> list[int]:
     return sorted(set(range(len(scores))) - set(excluded), key=lambda row: (-scores[row], row))[:k]
 
 
+def without(excluded: list[int], items: int) -> np.ndarray:
+    eligible = np.ones(items, np.bool_)
+    eligible[excluded] = False
+    return eligible
+
+
 @given(vectors, st.tuples(*[whole] * DIM), numbers, st.data())
 def test_the_exact_index_returns_what_sorting_every_item_returns(
     items: list[tuple[int, ...]], query: tuple[int, ...], k: int, data: st.DataObject
@@ -29,10 +35,10 @@ def test_the_exact_index_returns_what_sorting_every_item_returns(
     scores = [sum(a * b for a, b in zip(item, query, strict=True)) for item in items]
     index = ExactIndex(np.array(items, dtype=np.float32))
 
-    found = index.retrieve(np.array(query, dtype=np.float32), k, np.array(excluded, dtype=np.int32))
+    found = index.retrieve(np.array(query, dtype=np.float32), k, without(excluded, len(items)))
 
-    assert found.rows.tolist() == sorted_out(scores, k, excluded)
-    assert found.scores.tolist() == [scores[row] for row in found.rows]
+    assert found.places.tolist() == sorted_out(scores, k, excluded)
+    assert found.scores.tolist() == [scores[row] for row in found.places]
     assert found.source == "personal"
 
 
@@ -41,10 +47,10 @@ def test_popular_items_are_what_sorting_by_count_returns(counts: list[int], k: i
     excluded = data.draw(st.lists(st.integers(0, len(counts) - 1)))
     popular = PopularItems.of(np.array(counts, dtype=np.float32))
 
-    found = popular.retrieve(k, np.array(excluded, dtype=np.int32))
+    found = popular.retrieve(k, without(excluded, len(counts)))
 
-    assert found.rows.tolist() == sorted_out(counts, k, excluded)
-    assert found.scores.tolist() == [counts[row] for row in found.rows]
+    assert found.places.tolist() == sorted_out(counts, k, excluded)
+    assert found.scores.tolist() == [counts[row] for row in found.places]
     assert found.source == "popular"
 
 
@@ -59,7 +65,7 @@ def test_popular_items_are_what_sorting_by_count_returns(counts: list[int], k: i
 def test_a_query_that_the_index_cannot_answer_is_refused(query: np.ndarray, k: int, message: str) -> None:
     index = ExactIndex(np.ones((4, 3), dtype=np.float32))
     with pytest.raises(BadInput, match=message):
-        index.retrieve(query, k, np.empty(0, dtype=np.int32))
+        index.retrieve(query, k, np.ones(4, np.bool_))
 
 
 def test_an_index_of_other_numbers_than_float32_is_refused() -> None:
@@ -68,5 +74,5 @@ def test_an_index_of_other_numbers_than_float32_is_refused() -> None:
 
 
 def test_candidates_without_a_score_each_are_refused() -> None:
-    with pytest.raises(BadInput, match="a score for each row"):
+    with pytest.raises(BadInput, match="a score for each place"):
         Candidates(np.arange(3, dtype=np.int32), np.ones(2, dtype=np.float32), "popular")

@@ -19,7 +19,7 @@ def test_a_shelf_returns_the_best_of_its_rows_and_no_others(
     vectors, counts = rng.integers(-2, 3, (ITEMS, 2)), rng.integers(0, 4, ITEMS)
     query = rng.integers(-2, 3, 2)
     shelf = Shelf.of(np.array(on_it, np.int32), vectors.astype(np.float32), counts.astype(np.float32))
-    without = np.array(excluded, np.int32)
+    without = np.array([row not in excluded for row in on_it])
 
     closest = shelf.closest(query.astype(np.float32), k, without, "blended")
     popular = shelf.most_popular(k, without)
@@ -27,7 +27,7 @@ def test_a_shelf_returns_the_best_of_its_rows_and_no_others(
     for found, scores in ((closest, vectors @ query), (popular, counts)):
         eligible = [row for row in on_it if row not in excluded]
         expected = sorted(eligible, key=lambda row, scores=scores: (-scores[row], row))[:k]
-        assert found.rows.tolist() == expected
+        assert [on_it[place] for place in found.places] == expected
         assert found.scores.tolist() == [scores[row] for row in expected]
     assert (closest.source, popular.source) == ("blended", "popular")
 
@@ -38,4 +38,4 @@ def test_consecutive_rows_are_not_copied() -> None:
 
     vectors[3] = 100
 
-    assert shelf.closest(np.ones(2, np.float32), 1, np.empty(0, np.int32), "personal").scores.tolist() == [200]
+    assert shelf.closest(np.ones(2, np.float32), 1, np.ones(3, np.bool_), "personal").scores.tolist() == [200]

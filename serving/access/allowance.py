@@ -1,0 +1,70 @@
+"""How often a key may ask: a token bucket for its rate, and a quota for its day.
+
+Each server counts for itself, in memory: of two replicas each lets through what a key is allowed, and a restart begins
+anew. What has to hold for all of them together stands in front of them.
+"""
+
+import time
+from collections.abc import Callable
+from math import ceil
+from typing import Literal, NamedTuple
+
+from serving.access.keys import Caller
+
+_DAY = 86_400  # seconds; days begin at midnight, UTC
+
+
+class Bucket(NamedTuple):
+    """Tokens that were left at a time: each request takes one, and they come back at the rate, up to the burst."""
+
+    tokens: float
+    at: float
+
+    def later(self, rate: float, burst: float, now: float) -> "Bucket":
+        """The same bucket at another time, in seconds; a clock that goes back brings nothing."""
+        return Bucket(min(burst, self.tokens + rate * max(0.0, now - self.at)), now)
+
+
+class Beyond(NamedTuple):
+    """A request is beyond what its key is allowed.
+
+    seconds: until there is room for one, at least 1.
+    """
+
+    limit: Literal["rate", "quota"]
+    seconds: int
+
+
+class Allowances:
+    """What is left of each key's rate and quota.
+
+    steady: seconds that never go back. clock: seconds since 1970, for what day it is.
+    """
+
+    def __init__(self, steady: Callable[[], float] = time.monotonic, clock: Callable[[], float] = time.time) -> None:
+        self._steady, self._clock = steady, clock
+        self._buckets: dict[str, Bucket] = {}
+        self._asked: dict[str, tuple[int, int]] = {}  # the day, and how often since it began
+
+    def take(self, caller: Caller) -> Beyond | None:
+        """Take one request from what the caller has left; None where there was one. A refused request takes nothing."""
+        key, now = caller.key, self._clock()
+        today = int(now // _DAY)
+        day, asked = self._asked.get(caller.name, (today, 0))
+        if day != today:
+            asked = 0
+        if key.per_day is not None and asked >= key.per_day:
+            return Beyond("quota", ceil((today + 1) * _DAY - now) or 1)
+        if key.per_second is not None:
+            bucket = self._bucket(caller.name, key.per_second, key.burst or max(1, ceil(key.per_second)))
+            if bucket.tokens < 1.0:
+                return Beyond("rate", ceil((1.0 - bucket.tokens) / key.per_second))
+            self._buckets[caller.name] = Bucket(bucket.tokens - 1.0, bucket.at)
+        if key.per_day is not None:
+            self._asked[caller.name] = today, asked + 1
+        return None
+
+    def _bucket(self, name: str, rate: float, burst: int) -> Bucket:
+        now = self._steady()
+        before = self._buckets.get(name)
+        return Bucket(float(burst), now) if before is None else before.later(rate, burst, now)

@@ -1,0 +1,69 @@
+"""The stock: the assortments of all verticals, made anew for each model, and kept up to date in between."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from types import MappingProxyType
+
+from feature_store.errors import StoreError
+from feature_store.item_store import ItemStore
+from serving.assortment.assortment import Assortment
+from serving.assortment.following import Follower
+from serving.model import ServingModel
+
+_NOTHING: Mapping[str | None, Assortment] = MappingProxyType({})
+
+
+class Stock:
+    """What can be shown, by vertical; None is all that the model knows, whatever catalogues say.
+
+    catalogues: where items are; None where the model alone says what there is.
+    verticals: those whose items are in `catalogues`.
+    """
+
+    def __init__(self, catalogues: ItemStore | None = None, verticals: Iterable[str] = ()) -> None:
+        self.shown: Mapping[str | None, Assortment] = _NOTHING
+        self._catalogues = catalogues
+        self._verticals = frozenset(verticals) if catalogues is not None else frozenset()
+        self._followers: dict[str, Follower] = {}
+
+    def followers(self) -> tuple[Follower, ...]:
+        """Those that keep what is shown now up to date."""
+        return tuple(self._followers.values())
+
+    def add(self, verticals: Iterable[str]) -> bool:
+        """Let the next assortments have these verticals' catalogues too; whether any of them is new."""
+        before = self._verticals
+        if self._catalogues is not None:
+            self._verticals = before | frozenset(verticals)
+        return self._verticals != before
+
+    async def for_model(self, model: ServingModel) -> Mapping[str | None, Assortment]:
+        """The assortments for a model that is about to answer. Those shown until then go on being followed.
+
+        A catalogue that cannot be read now is taken over from the present model's, and caught up with later.
+        """
+        vocabulary = model.checkpoint.vocabulary
+        everything = Assortment(model.everything, vocabulary.item_ids, has_catalogue=False)
+        made: dict[str | None, Assortment] = {None: everything}
+        followers = {}
+        for vertical in {*model.verticals, *self._verticals}:
+            shelf = model.verticals.get(vertical)
+            ids = [] if shelf is None else [vocabulary.item_ids[row] for row in shelf.rows.tolist()]
+            made[vertical] = Assortment(shelf, ids, has_catalogue=vertical in self._verticals)
+            if vertical in self._verticals:
+                followers[vertical] = await self._follower(vertical, made[vertical])
+        self._followers = followers
+        return made
+
+    async def _follower(self, vertical: str, assortment: Assortment) -> Follower:
+        if self._catalogues is None:
+            raise ValueError(f"{vertical} has no catalogue to follow")
+        before = self._followers.get(vertical)
+        if before is None:
+            follower = Follower(vertical, self._catalogues, assortment)
+        else:
+            assortment.put(before.assortment.items())
+            follower = Follower(vertical, self._catalogues, assortment, before.mark)
+        with suppress(StoreError):  # `follow` says so, and tries again
+            await follower.catch_up()
+        return follower

@@ -1,0 +1,89 @@
+"""Feedback: how often each item was shown and clicked lately, whoever it was that saw it.
+
+Counts are halved with time, so that an item which nobody clicks any more loses its old clicks. They are of items alone:
+nothing in here says who clicked. They are kept in memory, by each server for itself, and are gone with it.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from feature_store.arrays import Float64Array
+from feature_store.errors import BadInput
+from feature_store.event_weights import EventWeights
+from feature_store.events import Event
+
+HALF_LIFE_SECONDS = 86_400.0
+MOST_ITEMS = 100_000  # about 25 MB
+
+_WEIGHTS = EventWeights()
+_SHOWN = "impression"
+
+
+class Counts(NamedTuple):
+    """Of some items, in their order, shape (n,) each.
+
+    shows: impressions. A click of which no impression was told is one, too, so that shows are never fewer than clicks.
+    clicks: events that say interest.
+    """
+
+    shows: Float64Array
+    clicks: Float64Array
+
+
+class _Count(NamedTuple):
+    shows: float
+    clicks: float
+    at: float
+
+
+_NONE = _Count(0.0, 0.0, 0.0)
+
+
+class Feedback:
+    """Counts that forget.
+
+    half_life_seconds: after which what was counted counts half.
+    most: items; where there are more, those of which nothing was heard for longest are forgotten.
+    """
+
+    def __init__(self, half_life_seconds: float = HALF_LIFE_SECONDS, most: int = MOST_ITEMS) -> None:
+        if not half_life_seconds > 0 or most < 1:
+            raise BadInput(f"feedback halves in some time, of some items; got {half_life_seconds} s, {most} items")
+        self._half_life, self._most = half_life_seconds, most
+        self._counts: OrderedDict[str, _Count] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def take(self, events: Iterable[Event], now: float) -> None:
+        """Count some events that were just stored; several clicks of one person on one item among them are one.
+
+        now: seconds since 1970.
+        """
+        clicked = set()
+        for event in events:
+            if event.event == _SHOWN:
+                self._add(event.item_id, 1.0, 0.0, now)
+            elif event.event not in _WEIGHTS.hiding and _WEIGHTS.of(event.vertical, event.event) > 0:
+                clicked.add((event.user_id, event.item_id))
+        for _, item_id in clicked:
+            self._add(item_id, 0.0, 1.0, now)
+
+    def counts(self, item_ids: Sequence[str], now: float) -> Counts:
+        """What was counted of these items, as it counts at that time (seconds since 1970)."""
+        found = [self._counts.get(item_id, _NONE) for item_id in item_ids]
+        shows, clicks, at = np.array(found, np.float64).reshape(-1, 3).T
+        left = 0.5 ** (np.maximum(now - at, 0.0) / self._half_life)  # of a clock that was set back, all
+        return Counts(left * np.maximum(shows, clicks), left * clicks)
+
+    def _add(self, item_id: str, shows: float, clicks: float, now: float) -> None:
+        before = self._counts.pop(item_id, None)
+        if before is not None:
+            left = 0.5 ** (max(now - before.at, 0.0) / self._half_life)
+            shows, clicks = shows + left * before.shows, clicks + left * before.clicks
+        self._counts[item_id] = _Count(shows, clicks, now)
+        if len(self._counts) > self._most:
+            self._counts.popitem(last=False)

@@ -1,0 +1,1 @@
+"""Placements as data: where recommendations are shown, and by what rules."""

@@ -1,0 +1,90 @@
+"""Conditions on items: which of an assortment have these names and lie within these ranges.
+
+    {"categories": ["wine", "beer"], "price": {"max": 20}}
+
+holds for what is of one of the two categories and costs at most 20. Filters, rules and boosts of a placement are made
+of them, and so are the filters of a request.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, TypeAlias
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from feature_store.arrays import BoolArray
+from serving.assortment.assortment import Assortment
+
+LONGEST_NAME = 256
+MOST_NAMES = 100  # in one field of a condition
+MOST_FIELDS = 20
+ITEM_ID = "item_id"  # the field that every item has, in every assortment
+
+
+class Range(BaseModel):
+    """Numbers from `min` to `max`, both included; what has no number is in no range."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    min: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    max: Annotated[float, Field(allow_inf_nan=False)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Range":
+        if self.min is None and self.max is None:
+            raise ValueError("a range has a min, a max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("the min of a range is at most its max")
+        return self
+
+
+def _several(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+_Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+NamesAmong: TypeAlias = Annotated[
+    tuple[_Name, ...], BeforeValidator(_several), Field(min_length=1, max_length=MOST_NAMES, strict=False)
+]
+Condition: TypeAlias = Annotated[Mapping[_Name, NamesAmong | Range], Field(max_length=MOST_FIELDS)]
+"""Field -> names, of which an item has at least one, or the range of its number; all fields must hold."""
+
+
+def unknown_fields(condition: Condition, assortment: Assortment) -> list[str]:
+    """Fields that no item of the assortment has, or that hold numbers where names are asked for, or the other way."""
+    return [
+        field
+        for field, wanted in condition.items()
+        if (field != ITEM_ID or isinstance(wanted, Range))
+        and (assortment.numbers(field) if isinstance(wanted, Range) else assortment.names(field)) is None
+    ]
+
+
+def holds(condition: Condition, assortment: Assortment) -> BoolArray:
+    """For which items it holds, shape (places,), a new array; an empty one holds for all."""
+    result = np.ones(len(assortment), np.bool_)
+    for field, wanted in condition.items():
+        result &= _within(wanted, field, assortment) if isinstance(wanted, Range) else _among(wanted, field, assortment)
+    return result
+
+
+def _within(wanted: Range, field: str, assortment: Assortment) -> BoolArray:
+    numbers = assortment.numbers(field)
+    if numbers is None:
+        return np.zeros(len(assortment), np.bool_)
+    inside = ~np.isnan(numbers)
+    if wanted.min is not None:
+        inside &= numbers >= wanted.min
+    if wanted.max is not None:
+        inside &= numbers <= wanted.max
+    return inside
+
+
+def _among(wanted: tuple[str, ...], field: str, assortment: Assortment) -> BoolArray:
+    found = np.zeros(len(assortment), np.bool_)
+    names = assortment.names(field)
+    if field == ITEM_ID:
+        found[assortment.places(wanted)] = True
+    elif names is not None:
+        found[names.places(wanted)] = True
+    return found

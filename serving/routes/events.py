@@ -1,0 +1,44 @@
+"""`POST /v1/events`: what people did."""
+
+import time
+
+from fastapi import Depends, FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serving.access.gate import caller_of
+from serving.ads.settling import settle
+from serving.errors import Fault, RequestRefused
+from serving.ingest import ingest, judge
+from serving.problems import refused
+from serving.routes.attributing import attribute
+from serving.routes.parts import Parts, json_reply, takes_json
+from serving.schemas import EventOutcome, EventsBody, EventsReply
+
+
+def add_events(app: FastAPI, parts: Parts) -> None:
+    """`POST /v1/events`."""
+
+    @app.post(
+        "/v1/events",
+        status_code=207,
+        dependencies=[Depends(takes_json)],
+        responses={207: {"model": EventsReply}},
+        summary="What people did",
+    )
+    async def take_events(body: EventsBody, request: Request) -> Response:
+        most = parts.config.max_events
+        if len(body.events) > most:
+            raise RequestRefused([Fault("#/events", f"a batch has at most {most} events")])
+        now = time.time()
+        judged = judge(body.events, now, tenant=caller_of(request).tenant)
+        new = await ingest(judged, parts.people, parts.live.model, parts.metrics, parts.feedback, now)
+        await settle(judged, parts.desk, parts.metrics)
+        attribute(parts, judged, new)
+        outcomes = [
+            EventOutcome(index=index, status=201 if new[index] else 200)
+            if index in new
+            else EventOutcome(index=index, status=422, problem=refused(judged.refused[index]).body())
+            for index in range(len(body.events))
+        ]
+        return json_reply(EventsReply(events=outcomes), 207)

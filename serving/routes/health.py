@@ -1,0 +1,51 @@
+"""`GET /livez`, `/readyz`, `/metrics` and `/version`."""
+
+import importlib.metadata
+
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from serving.live import LiveModel
+from serving.people import People
+from serving.problems import respond, unready
+from serving.routes.parts import Parts
+from serving.schemas import Version
+
+
+def add_health(app: FastAPI, parts: Parts) -> None:
+    """`GET /livez`, `/readyz`, `/metrics` and `/version`."""
+    hearth = importlib.metadata.version("hearth-recommender")
+
+    @app.get("/livez", summary="Whether the process answers; asks nothing else")
+    async def livez() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", summary="Whether recommendations are answered; a store that is down does not keep them back")
+    async def readyz() -> Response:
+        checks = {"model": _model_check(parts.live), "store": await _store_check(parts.people), **parts.files.checks()}
+        if parts.live.model is None:
+            return respond(unready(checks))
+        return JSONResponse({"status": "ok", "checks": checks})
+
+    @app.get("/metrics", summary="For Prometheus", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        return Response(generate_latest(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/version", summary="What runs here")
+    async def version() -> Version:
+        model = parts.live.model
+        return Version(hearth=hearth, model_id=None if model is None else model.model_id)
+
+
+def _model_check(live: LiveModel) -> dict[str, object]:
+    check: dict[str, object] = {"status": "ok" if live.model else "missing"}
+    if live.model is not None:
+        check["model_id"] = live.model.model_id
+    if live.failure is not None:
+        check["failure"] = {"model_id": live.failure.model_id, "reason": live.failure.reason}
+    return check
+
+
+async def _store_check(people: People) -> dict[str, object]:
+    return {"status": "ok" if await people.answers() else "unavailable"}

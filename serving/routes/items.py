@@ -1,0 +1,155 @@
+"""`/v1/items`: the catalogues that placements show, read and written item by item or in bulk.
+
+What is written is in every server's next replies within `catalogue_seconds`. Items say nothing of people.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Query
+from pydantic import JsonValue, ValidationError
+from starlette.responses import JSONResponse, Response
+
+from feature_store.events import LONGEST_ID
+from feature_store.item_fields import VERTICAL_NAME
+from feature_store.item_schemas import TYPES, StoredItem, item_to_bytes, type_of
+from feature_store.item_store import START, ItemStore, Mark
+from serving.errors import Fault, NoCatalogue, RequestRefused, UnknownCatalogueItem
+from serving.problems import faults_of, refused
+from serving.routes.parts import Parts, json_reply, takes_json
+from serving.schemas import ImportBody, ImportOutcome, ImportReply
+
+_MOST_LISTED = 1000
+_MOST_FIELDS = 200  # of one item, as it is sent
+
+Vertical = Annotated[str, Query(pattern=f"^{VERTICAL_NAME.pattern}$", description="whose catalogue")]
+
+
+def add_items(app: FastAPI, parts: Parts) -> None:
+    """`PUT`, `GET`, `DELETE /v1/items/{item_id}`, `GET /v1/items`, `POST /v1/items:import`."""
+    _add_many(app, parts)
+    _add_one(app, parts)
+
+
+def _add_many(app: FastAPI, parts: Parts) -> None:
+    @app.post(
+        "/v1/items:import",
+        status_code=207,
+        dependencies=[Depends(takes_json)],
+        responses={207: {"model": ImportReply}},
+        summary="Put many items of one vertical; bad ones do not keep the others out",
+    )
+    async def import_items(body: ImportBody) -> Response:
+        store = _catalogues(parts)
+        if len(body.items) > parts.config.max_items:
+            raise RequestRefused([Fault("#/items", f"a batch has at most {parts.config.max_items} items")])
+        good: dict[int, StoredItem] = {}
+        bad: dict[int, list[Fault]] = {}
+        for index, values in enumerate(body.items):
+            try:
+                good[index] = item_of_json(values, body.vertical, f"#/items/{index}")
+            except RequestRefused as error:
+                bad[index] = list(error.faults)
+        if good:
+            await store.upsert(list(good.values()))
+        outcomes = [
+            ImportOutcome(index=index, status=422, problem=refused(bad[index]).body())
+            if index in bad
+            else ImportOutcome(index=index, status=200)
+            for index in range(len(body.items))
+        ]
+        return json_reply(ImportReply(items=outcomes), 207)
+
+    @app.get("/v1/items", summary="The items of a vertical, those that changed longest ago first")
+    async def list_items(
+        vertical: Vertical,
+        cursor: Annotated[str | None, Query(max_length=100, description="next_cursor of the page before")] = None,
+        limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 100,
+    ) -> Response:
+        store = _catalogues(parts)
+        changes = await store.changes_since(vertical, START if cursor is None else _mark(cursor), limit)
+        found = await store.get_many(vertical, changes.changed)
+        page: dict[str, object] = {"items": [_shown(item) for item in found if item is not None]}
+        if changes.more:
+            page["next_cursor"] = _cursor(changes.mark)
+        return JSONResponse(page)
+
+
+def _add_one(app: FastAPI, parts: Parts) -> None:
+    @app.put(
+        "/v1/items/{item_id}",
+        dependencies=[Depends(takes_json)],
+        responses={201: {"description": "It is new", "content": {"application/json": {"schema": {"type": "object"}}}}},
+        summary="Put one item, new or in place of it",
+    )
+    async def put_item(item_id: str, vertical: Vertical, body: dict[str, JsonValue]) -> Response:
+        store = _catalogues(parts)
+        item = item_of_json({**body, "item_id": item_id}, vertical, "#")
+        was_there = (await store.get_many(vertical, [item_id]))[0] is not None
+        await store.upsert([item])
+        return JSONResponse(_shown(item), 200 if was_there else 201)
+
+    @app.get("/v1/items/{item_id}", summary="One item, as the catalogue has it")
+    async def get_item(item_id: str, vertical: Vertical) -> Response:
+        [item] = await _catalogues(parts).get_many(vertical, [_known_id(item_id)])
+        if item is None:
+            raise UnknownCatalogueItem("the vertical has no such item")
+        return JSONResponse(_shown(item))
+
+    @app.delete("/v1/items/{item_id}", status_code=204, summary="Take one item out")
+    async def delete_item(item_id: str, vertical: Vertical) -> Response:
+        if not await _catalogues(parts).remove(vertical, [_known_id(item_id)]):
+            raise UnknownCatalogueItem("the vertical has no such item")
+        return Response(status_code=204)
+
+
+def item_of_json(values: Mapping[str, JsonValue], vertical: str, within: str) -> StoredItem:
+    """The item that these fields are, of the type that they or the vertical's name say.
+
+    Raises:
+        RequestRefused: they are none; each fault lies below `within`, and does not say what was sent.
+    """
+    if len(values) > _MOST_FIELDS:
+        raise RequestRefused([Fault(within, f"an item has at most {_MOST_FIELDS} fields")])
+    given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    if given.setdefault("vertical", vertical) != vertical:
+        raise RequestRefused([Fault(f"{within}/vertical", "the vertical that the request names, or none")])
+    model = TYPES.get(given.setdefault("type", type_of(vertical)))
+    if model is None:
+        raise RequestRefused([Fault(f"{within}/type", f"one of: {', '.join(TYPES)}")])
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise RequestRefused(faults_of(error, within)) from error
+
+
+def _catalogues(parts: Parts) -> ItemStore:
+    if parts.catalogues is None:
+        raise NoCatalogue("this server has no catalogues: none is configured")
+    return parts.catalogues
+
+
+def _known_id(item_id: str) -> str:
+    if len(item_id) > LONGEST_ID:
+        raise UnknownCatalogueItem("no item has an id as long as that")
+    return item_id
+
+
+def _shown(item: StoredItem) -> dict[str, Any]:
+    shown: dict[str, Any] = json.loads(item_to_bytes(item))
+    return shown
+
+
+def _cursor(mark: Mark) -> str:
+    return base64.urlsafe_b64encode(f"{mark.version}.{mark.floor}".encode()).decode()
+
+
+def _mark(cursor: str) -> Mark:
+    try:
+        version, floor = base64.b64decode(cursor, altchars=b"-_", validate=True).decode().split(".")
+        return Mark(int(version), int(floor))
+    except (binascii.Error, ValueError):
+        raise RequestRefused([Fault("#/cursor", "the next_cursor of a page of this server")]) from None

@@ -1,0 +1,82 @@
+"""`/v1/models`: what the registry holds, and its stages, for operators. Servers follow a change by themselves."""
+
+import asyncio
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from feature_store.errors import CheckpointError, RegistryConflict
+from feature_store.registry import Registry
+from feature_store.stages import Stage, Stages
+from serving.access.gate import caller_of
+from serving.routes.parts import Parts, takes_json
+from serving.schemas import ReasonBody
+
+
+def add_models(app: FastAPI, parts: Parts) -> None:
+    """`GET /v1/models`, `GET /v1/models/{model_id}/ready`; `POST .../{model_id}:promote`, `:shadow`, `:roll-back`."""
+    _add_reading(app, parts)
+    _add_changing(app, parts)
+
+
+def _add_reading(app: FastAPI, parts: Parts) -> None:
+    @app.get("/v1/models", summary="The checkpoints of the registry and their stages, those of the latest rounds last")
+    async def list_models() -> Response:
+        return JSONResponse({"models": await asyncio.to_thread(_listed, parts.registry)})
+
+    @app.get("/v1/models/{model_id}/ready", summary="Whether this server has that checkpoint in memory")
+    async def ready(model_id: str) -> Response:
+        loaded = {"production": parts.live.model, "shadow": parts.trials.shadow.model}
+        stage = next((name for name, model in loaded.items() if model and model.model_id == model_id), None)
+        if stage is None:
+            return JSONResponse({"model_id": model_id, "ready": False})
+        return JSONResponse({"model_id": model_id, "ready": True, "stage": stage})
+
+
+def _add_changing(app: FastAPI, parts: Parts) -> None:
+    async def put_into(stage: Stage, model_id: str, body: ReasonBody, request: Request) -> Response:
+        who = f"api key {caller_of(request).name or 'none'}"
+        stages = await asyncio.to_thread(parts.registry.promote, model_id, stage, who=who, why=body.reason)
+        return JSONResponse(_shown(stages))
+
+    @app.post("/v1/models/{model_id}:promote", dependencies=[Depends(takes_json)], summary="Put it into production")
+    async def promote(model_id: str, body: ReasonBody, request: Request) -> Response:
+        return await put_into("production", model_id, body, request)
+
+    @app.post("/v1/models/{model_id}:shadow", dependencies=[Depends(takes_json)], summary="Put it on trial")
+    async def shadow(model_id: str, body: ReasonBody, request: Request) -> Response:
+        return await put_into("shadow", model_id, body, request)
+
+    @app.post(
+        "/v1/models/{model_id}:roll-back",
+        dependencies=[Depends(takes_json)],
+        summary="Put back what was in production before it; refused where it is not in production any more",
+    )
+    async def roll_back(model_id: str, body: ReasonBody, request: Request) -> Response:
+        if (await asyncio.to_thread(parts.registry.stages)).production != model_id:
+            raise RegistryConflict("another checkpoint is in production by now")
+        who = f"api key {caller_of(request).name or 'none'}"
+        stages = await asyncio.to_thread(parts.registry.roll_back, who=who, why=body.reason)
+        return JSONResponse(_shown(stages))
+
+
+def _listed(registry: Registry) -> list[dict[str, Any]]:
+    stages = registry.stages()
+    found = []
+    for checkpoint_id in registry.checkpoint_ids():
+        entry: dict[str, Any] = {"model_id": checkpoint_id, "stage": stages.of(checkpoint_id)}
+        try:
+            manifest = registry.manifest(checkpoint_id)
+        except CheckpointError as error:  # one that cannot be used does not hide the others
+            entry["unusable"] = type(error).__name__
+        else:
+            fields = {"created", "round_number", "dim", "metrics", "parent_id"}
+            entry |= {"items": manifest.items, **manifest.model_dump(mode="json", include=fields)}
+        found.append(entry)
+    return found
+
+
+def _shown(stages: Stages) -> dict[str, object]:
+    return {"production": stages.production, "shadow": stages.shadow, "previous": list(stages.previous)}

@@ -1,0 +1,60 @@
+"""What the routes work with, and what several of them do."""
+
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel
+from starlette.background import BackgroundTask
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from feature_store.item_store import ItemStore
+from feature_store.registry import Registry
+from serving.ads.desk import AdDesk
+from serving.attribution import Attribution
+from serving.config import ServingConfig
+from serving.erasures import Erasures
+from serving.feedback import Feedback
+from serving.live import LiveModel
+from serving.metrics import Metrics
+from serving.neighbours import Neighbourhood
+from serving.online import Online
+from serving.people import People
+from serving.settings_files import SettingsFiles
+from serving.trials import Trials
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """What the routes work with."""
+
+    config: ServingConfig
+    live: LiveModel
+    people: People
+    metrics: Metrics
+    feedback: Feedback
+    neighbourhood: Neighbourhood
+    desk: AdDesk
+    catalogues: ItemStore | None = None
+    files: SettingsFiles = field(kw_only=True)
+    trials: Trials = field(kw_only=True)
+    attribution: Attribution = field(kw_only=True)
+    online: Online = field(kw_only=True)
+    erasures: Erasures = field(kw_only=True)
+    registry: Registry = field(kw_only=True)
+
+
+async def takes_json(request: Request) -> None:
+    """Refuse a body that is not sent as JSON."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise HTTPException(415)
+
+
+def json_reply(body: BaseModel, status: int = 200, background: BackgroundTask | None = None) -> Response:
+    """A reply written by pydantic at once; the framework would check our own values a second time.
+
+    background: done once the reply was sent.
+    """
+    content = body.model_dump_json(exclude_none=True)
+    return Response(content, status, media_type="application/json", background=background)

@@ -1,0 +1,1 @@
+"""Candidate sources: where the items of a list come from, each a function of what is asked."""

@@ -1,0 +1,37 @@
+"""Beside the sources: what rules promote, and all that is left where the sources have too little for a list."""
+
+import numpy as np
+
+from feature_store.arrays import BoolArray
+from serving.candidates import Candidates, Source
+from serving.placements.conditions import holds
+from serving.sources.asked import Asked
+from serving.sources.known import scores
+
+
+def promoted(asked: Asked) -> Candidates:
+    """What rules in force promote and is eligible, whatever sources think of it; the best of the model's items first.
+
+    Then what the model does not know, the latest that came to the catalogue first.
+    """
+    view = asked.view
+    wanted = np.zeros(len(view.assortment), np.bool_)
+    for rule in view.placement.rules:
+        if rule.then == "promote" and rule.is_in_force(view.now):
+            wanted |= holds(rule.when, view.assortment)
+    return _in_order(asked, asked.eligible & wanted, "promoted")
+
+
+def others(asked: Asked) -> list[Candidates]:
+    """All that is eligible, in the order of `promoted`: the model's items, and those that it does not know."""
+    known = np.arange(len(asked.eligible)) < asked.view.assortment.known
+    by_model: Source = "popular" if asked.query is None else "blended" if asked.query.is_blended else "personal"
+    return [_in_order(asked, asked.eligible & known, by_model), _in_order(asked, asked.eligible & ~known, "fresh")]
+
+
+def _in_order(asked: Asked, wanted: BoolArray, source: Source) -> Candidates:
+    places = np.flatnonzero(wanted).astype(np.int32)
+    known, unknown = (places[places < asked.view.assortment.known], places[places >= asked.view.assortment.known])
+    best = np.argsort(-scores(asked, known), kind="stable")
+    places = np.concatenate([known[best], unknown[::-1]])
+    return Candidates(places, np.arange(len(places), 0, -1, dtype=np.float32), source)

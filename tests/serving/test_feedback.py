@@ -1,0 +1,79 @@
+"""Feedback: counts of items that forget, and know nobody."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_store.errors import BadInput
+from feature_store.events import Event
+from serving.feedback import Feedback
+from tests.serving.stocked import NOW
+
+HOUR = 3600.0
+
+
+def event(item_id: str, kind: str, user_id: str = "anna", vertical: str | None = "news") -> Event:
+    return Event(f"{user_id}-{item_id}-{kind}", user_id, item_id, kind, NOW, vertical=vertical)
+
+
+def counted(feedback: Feedback, item_id: str, now: float = NOW) -> tuple[float, float]:
+    shows, clicks = feedback.counts([item_id], now)
+    return float(shows[0]), float(clicks[0])
+
+
+def test_impressions_are_shows_and_what_weighs_something_is_a_click() -> None:
+    feedback = Feedback()
+    kinds = ["impression", "impression", "click", "hide"]
+    feedback.take([event("a", kind, f"person-{n}") for n, kind in enumerate(kinds)], NOW)
+    feedback.take([event("b", "impression"), event("b", "conversion", vertical="ads")], NOW)
+    assert counted(feedback, "a") == (2.0, 1.0)
+    assert counted(feedback, "b") == (1.0, 1.0)
+    assert counted(feedback, "never heard of") == (0.0, 0.0)
+
+
+def test_a_click_without_an_impression_was_shown_too() -> None:
+    feedback = Feedback()
+    feedback.take([event("a", "click", "anna"), event("a", "click", "bert")], NOW)
+    assert counted(feedback, "a") == (2.0, 2.0)
+
+
+def test_view_and_dwell_and_share_of_one_person_sent_together_are_one_click() -> None:
+    feedback = Feedback()
+    feedback.take([event("a", kind, user) for kind in ("view", "dwell", "share") for user in ("anna", "bert")], NOW)
+    assert counted(feedback, "a")[1] == 2.0
+
+
+@given(st.lists(st.tuples(st.floats(0, 50), st.sampled_from(["impression", "click"])), max_size=30), st.floats(50, 99))
+def test_each_event_counts_half_after_each_half_life(told: list[tuple[float, str]], hours: float) -> None:
+    feedback = Feedback(half_life_seconds=7 * HOUR)
+    for at, kind in sorted(told):
+        feedback.take([event("a", kind)], NOW + at * HOUR)
+    parts = {
+        kind: math.fsum(0.5 ** ((hours - at) / 7) for at, other in told if other == kind)
+        for kind in ("impression", "click")
+    }
+    shows, clicks = counted(feedback, "a", NOW + hours * HOUR)
+    assert clicks == pytest.approx(parts["click"])
+    assert shows == pytest.approx(max(parts.values()))
+
+
+def test_a_clock_that_is_set_back_loses_nothing() -> None:
+    feedback = Feedback(half_life_seconds=HOUR)
+    feedback.take([event("a", "impression")], NOW)
+    assert counted(feedback, "a", NOW - HOUR) == (1.0, 0.0)
+
+
+def test_of_too_many_items_those_longest_silent_are_forgotten() -> None:
+    feedback = Feedback(most=3)
+    for item_id in ("a", "b", "c", "a", "d"):
+        feedback.take([event(item_id, "impression")], NOW)
+    assert len(feedback) == 3
+    assert [counted(feedback, item_id)[0] for item_id in "abcd"] == [2.0, 0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(("half_life", "most"), [(0.0, 1), (math.nan, 1), (1.0, 0)])
+def test_what_cannot_be_counted_with_is_refused(half_life: float, most: int) -> None:
+    with pytest.raises(BadInput, match="halves"):
+        Feedback(half_life, most)

@@ -1,0 +1,130 @@
+"""Trials, experiments and attribution over HTTP, on a real server."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serving.published import Publisher, draft, popular
+from tests.serving.running import Server, config_of, started, until
+
+PEOPLE = [f"person-{number}" for number in range(40)]
+
+
+def loaded(server: Server, model_id: str, stage: str = "shadow") -> None:
+    sample = f'hearth_model_info{{model_id="{model_id}",stage="{stage}"}}'
+    until(lambda: server.metric(sample) == 1, server.log)
+
+
+def event(recommendation_id: str, number: int, kind: str) -> dict[str, Any]:
+    return {
+        "event_id": f"{kind}-{number}",
+        "user_id": f"viewer-{number}",
+        "item_id": "item-1",
+        "event": kind,
+        "recommendation_id": recommendation_id,
+    }
+
+
+def test_a_share_of_people_is_answered_by_the_model_on_trial_and_always_the_same_people(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    first, second = publisher.publish(draft(1)), publisher.publish(draft(2), promote=False)
+    publisher.registry.promote(second, "shadow")
+    with started(config_of(publisher, trial={"share": 0.5, "compared": 1.0}), tmp_path) as server:
+        server.serves(first)
+        loaded(server, second)
+        answered = {person: server.ask(user_id=person)["model_id"] for person in PEOPLE}
+        assert set(answered.values()) == {first, second}
+        assert {person: server.ask(user_id=person)["model_id"] for person in PEOPLE} == answered
+        mine = next(person for person, model_id in answered.items() if model_id == second)
+        names = [item["item_id"] for item in server.ask(user_id=mine)["items"]]
+        assert names == [name for name, _ in popular(draft(2))]
+
+        assert server.ask(user_id=mine, model_id=first)["model_id"] == first
+        assert server.ask(model_id=second)["model_id"] == second
+        refused = server.recommend(model_id="r0009-none")
+        assert (refused.status_code, refused.json()["type"]) == (409, "/problems/model-not-loaded")
+        assert server.metric("hearth_trial_overlap_count") > 0
+
+        publisher.registry.promote(second, "candidate")
+        until(lambda: server.ask(user_id=mine)["model_id"] == first, server.log)
+
+
+def test_clicks_are_counted_where_their_reply_came_from_and_a_model_that_nobody_clicks_is_stopped(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    first, second = publisher.publish(draft(1)), publisher.publish(draft(2), promote=False)
+    publisher.registry.promote(second, "shadow")
+    trial = {"share": 0.5, "least_clicks": 20, "least_requests": 10_000}
+    with started(config_of(publisher, trial=trial), tmp_path) as server:
+        server.serves(first)
+        loaded(server, second)
+        replies = [server.ask(user_id=person) for person in PEOPLE]
+        theirs = [reply["recommendation_id"] for reply in replies if reply["model_id"] == second]
+        others = [reply["recommendation_id"] for reply in replies if reply["model_id"] == first]
+        numbers = iter(range(10_000))
+        for recommendation_id in theirs + others:
+            some = [event(recommendation_id, next(numbers), "impression") for _ in range(20)]
+            server.post(*some).raise_for_status()
+        clicks = [event(recommendation_id, next(numbers), "click") for recommendation_id in others * 3]
+        for start in range(0, len(clicks), 50):
+            server.post(*clicks[start : start + 50]).raise_for_status()
+        labels = f'{{arm="",model_id="{first}",placement="home"}}'
+        assert server.metric(f"hearth_clicked_total{labels}") == len(clicks)
+        assert server.metric(f"hearth_shown_total{labels}") == 20 * len(others)
+        server.post(*clicks[:10]).raise_for_status()  # known already
+        assert server.metric(f"hearth_clicked_total{labels}") == len(clicks)
+
+        until(lambda: server.metric("hearth_trials_stopped_total") == 1, server.log)
+        [stopped] = server.logged("trial stopped")
+        assert stopped["why"].startswith(f"0 of {20 * len(theirs)} shown were clicked")
+        assert {server.ask(user_id=person)["model_id"] for person in PEOPLE} == {first}
+        assert publisher.registry.stages().shadow is None
+        assert not any(recommendation_id in server.log() for recommendation_id in theirs)
+
+
+def test_an_experiment_divides_people_among_placements_and_the_reply_says_how(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    model_id = publisher.publish(draft(1))
+    config = config_of(
+        publisher,
+        placements={"home": {}, "odd": {"sources": [{"kind": "pinned", "items": ["item-7"], "share": 0.5}]}},
+        experiments={
+            "pins": {"placement": "home", "arms": {"off": {"share": 0.5}, "on": {"share": 0.5, "placement": "odd"}}}
+        },
+    )
+    with started(config, tmp_path) as server:
+        server.serves(model_id)
+        replies = {person: server.ask(user_id=person) for person in PEOPLE}
+        arms = {person: reply["experiments"]["pins"] for person, reply in replies.items()}
+        assert set(arms.values()) == {"off", "on"}
+        for person, reply in replies.items():
+            assert (reply["items"][0]["item_id"] == "item-7") == (arms[person] == "on")
+        chosen = server.ask(user_id="anybody", experiments={"pins": "on"})
+        assert (chosen["experiments"], chosen["items"][0]["item_id"]) == ({"pins": "on"}, "item-7")
+        server.post(event(chosen["recommendation_id"], 1, "click")).raise_for_status()
+        assert server.metric(f'hearth_clicked_total{{arm="pins/on",model_id="{model_id}",placement="home"}}') == 1
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_persons_data_are_exported_and_erased_over_http(publisher: Publisher, tmp_path: Path, stored: bool) -> None:  # noqa: FBT001 - a case
+    model_id = publisher.publish(draft(1))
+    more = {"store": tmp_path / "people.sqlite"} if stored else {}
+    with started(config_of(publisher, **more), tmp_path) as server:
+        server.serves(model_id)
+        viewed = {"event_id": "1", "user_id": "canary-person", "item_id": "item-2", "event": "view"}
+        server.post(viewed).raise_for_status()
+        document = server.client.post("/v1/privacy/exports", json={"user_id": "canary-person"}).json()
+        assert (document["user_id"], document["events"]["events"][0]["item_id"]) == ("canary-person", "item-2")
+        done = server.client.post("/v1/privacy/erasures", json={"user_id": "canary-person"})
+        receipt = done.json()
+        assert (done.status_code, receipt["complete"], receipt["removed"]["events"]) == (201, True, 1)
+        if stored:
+            until(lambda: server.client.get(done.headers["location"]).json()["files_rewritten"] is True, server.log)
+        again = server.client.post("/v1/privacy/exports", json={"user_id": "canary-person"}).json()
+        assert again["events"]["events"] == []
+        assert server.ask(user_id="canary-person")["meta"]["degraded"] == ["popularity-fallback"]
+        assert server.client.get("/v1/privacy/erasures/none").json()["type"] == "/problems/unknown-erasure"
+        assert "canary-person" not in server.log() + str(receipt)
