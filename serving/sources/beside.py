@@ -3,7 +3,7 @@
 import numpy as np
 
 from feature_store.arrays import BoolArray
-from serving.candidates import Candidates, Source
+from serving.candidates import Candidates, Source, nothing
 from serving.placements.conditions import holds
 from serving.sources.asked import Asked
 from serving.sources.known import scores
@@ -15,10 +15,12 @@ def promoted(asked: Asked) -> Candidates:
     Then what the model does not know, the latest that came to the catalogue first.
     """
     view = asked.view
+    rules = [rule for rule in view.placement.rules if rule.then == "promote" and rule.is_in_force(view.now)]
+    if not rules:  # as for nearly every request: no item need be looked at
+        return nothing("promoted")
     wanted = np.zeros(len(view.assortment), np.bool_)
-    for rule in view.placement.rules:
-        if rule.then == "promote" and rule.is_in_force(view.now):
-            wanted |= holds(rule.when, view.assortment)
+    for rule in rules:
+        wanted |= holds(rule.when, view.assortment)
     return _in_order(asked, asked.eligible & wanted, "promoted")
 
 

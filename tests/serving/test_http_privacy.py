@@ -83,8 +83,8 @@ def test_a_failure_of_ours_is_told_by_where_it_arose_and_not_by_what_it_says(
         assert response.json()["type"] == "/problems/internal-error"
         assert "float32" not in response.text
         [failure] = server.logged("Exception in ASGI application")
-        assert failure["error"] == "ValueError"
-        assert any("serving/shelf.py" in frame for frame in failure["at"])
+        assert failure["error"] == "BadInput"
+        assert any("serving/retrieval.py" in frame for frame in failure["at"])
         assert "float32" not in json.dumps(failure)
         [line] = [line for line in server.logged("request") if line["status"] == 500]
         assert line["request_id"] == response.headers["x-request-id"]
