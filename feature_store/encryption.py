@@ -12,8 +12,6 @@ open. To rotate, put a new key on top, have the store seal everything anew, then
 
 import base64
 import binascii
-import hashlib
-import hmac
 import os
 import secrets
 import stat
@@ -23,7 +21,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from feature_store import durable
 from feature_store.errors import BadInput, CorruptCheckpoint, CorruptStore, UnknownKey
@@ -93,7 +93,7 @@ class KeyRing:
         return sealed[1 : 1 + _ID_BYTES]
 
     def _derived(self, key_id: bytes, person: bytes) -> AESGCM:
-        return AESGCM(hmac.digest(self._keys[key_id], b"hearth seal\0" + person, hashlib.sha256))
+        return AESGCM(_mac(self._keys[key_id], b"hearth seal\0" + person))
 
 
 def pseudonym(secret: bytes, *parts: str) -> bytes:
@@ -108,7 +108,7 @@ def pseudonym(secret: bytes, *parts: str) -> bytes:
         content = b"".join(len(part := text.encode()).to_bytes(4, "big") + part for text in parts)
     except UnicodeEncodeError:
         raise BadInput("an id is text that UTF-8 can write; got half of a surrogate pair") from None
-    return hmac.digest(secret, content, hashlib.sha256)[:PSEUDONYM_BYTES]
+    return _mac(secret, content)[:PSEUDONYM_BYTES]
 
 
 def new_key() -> bytes:
@@ -172,7 +172,19 @@ def add_key(path: Path) -> KeyRing:
 
 
 def _key_id(key: bytes) -> bytes:
-    return hmac.digest(key, b"hearth key id", hashlib.sha256)[:_ID_BYTES]
+    return _mac(key, b"hearth key id")[:_ID_BYTES]
+
+
+def _mac(key: bytes, content: bytes) -> bytes:
+    """HMAC-SHA256, 32 bytes."""
+    mac = _keyed(key).copy()  # looking up the algorithm takes longer than running it
+    mac.update(content)
+    return mac.finalize()
+
+
+@lru_cache(maxsize=16)
+def _keyed(key: bytes) -> HMAC:
+    return HMAC(key, hashes.SHA256())
 
 
 def _decoded(word: str, number: int, where: str) -> bytes:

@@ -32,7 +32,7 @@ _LEVEL = 1  # of deflate: 6 takes almost three times as long for a sixteenth les
 _LARGEST = 1 << 26  # bytes of JSON that we unpack; far more than any limits allow of one person
 _MARK = struct.Struct("<Q")
 _LITTLE_ENDIAN = np.dtype("<f4")
-_DAMAGED = (zlib.error, ValueError, TypeError, LookupError, RecursionError, BadInput)
+_DAMAGED = (zlib.error, struct.error, ValueError, TypeError, LookupError, RecursionError, BadInput)
 
 Read = TypeVar("Read")
 
@@ -105,12 +105,12 @@ def embedding_to_bytes(embedding: UserEmbedding) -> bytes:
 def embedding_from_bytes(checkpoint_id: str, content: bytes) -> UserEmbedding:
     """The embedding for that checkpoint, as `embedding_to_bytes` was given it."""
 
-    def read() -> UserEmbedding:
+    try:
         body = _body(content)
-        vector = np.frombuffer(body, dtype=_LITTLE_ENDIAN, offset=_MARK.size).astype(np.float32)
+        vector = np.frombuffer(body, dtype=_LITTLE_ENDIAN, offset=_MARK.size).astype(np.float32, copy=False)
         return UserEmbedding(vector, checkpoint_id, _MARK.unpack_from(body)[0])
-
-    return _checked("embedding", content, read)
+    except _DAMAGED as error:
+        raise _damaged("embedding", content, error) from error
 
 
 def _named(names: Iterable[object]) -> tuple[list[object], list[int]]:
@@ -144,7 +144,9 @@ def _body(content: bytes) -> bytes:
 def _checked(name: str, content: bytes, read: Callable[[], Read]) -> Read:
     try:
         return read()
-    except (*_DAMAGED, struct.error) as error:
-        raise CorruptStore(
-            f"{len(content)} bytes are not the {name} of a person as this Hearth writes it: {error}"
-        ) from error
+    except _DAMAGED as error:
+        raise _damaged(name, content, error) from error
+
+
+def _damaged(name: str, content: bytes, error: Exception) -> CorruptStore:
+    return CorruptStore(f"{len(content)} bytes are not the {name} of a person as this Hearth writes it: {error}")

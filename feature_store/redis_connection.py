@@ -13,18 +13,14 @@ from typing import Any, NamedTuple, TypeAlias
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ResponseError
 
 from feature_store.errors import StoreUnavailable
 from feature_store.lua import Script
 from feature_store.redis_client import client_of
+from feature_store.redis_connections import Argument, Command, RedisConnections, Reply
 from feature_store.redis_errors import REDIS_ERRORS, is_passing, is_unknown_outcome, named_error
 from feature_store.redis_settings import RedisSettings
-
-Argument: TypeAlias = bytes | str | int
-Command: TypeAlias = tuple[Argument, ...]
-Reply: TypeAlias = Any  # what Redis answers: bytes, numbers, None, and lists of them
 
 Server: TypeAlias = Redis | ClusterNode
 
@@ -40,18 +36,19 @@ class Answer(NamedTuple):
 
 
 class RedisConnection:
-    """A server or a cluster. Each method raises a `StoreError`, and nothing of redis-py's.
-
-    To a single server, commands go over redis-py's connections without its client: that would start a task for each
-    command, to watch the time, and count what nobody reads. That is a third of what a command costs.
-    """
+    """A server or a cluster. Each method raises a `StoreError`, and nothing of redis-py's."""
 
     def __init__(self, client: "Redis | RedisCluster", settings: RedisSettings) -> None:
         self._client = client
         self._settings = settings
-        self._pool = client.connection_pool if isinstance(client, Redis) else None
-        # First come, first served; redis-py's own blocking pool lets some wait for ever when many do.
+        self._connections = _connections(client, settings) if isinstance(client, Redis) else None
         self._free = asyncio.Semaphore(settings.connections)
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        if self._connections is not None:
+            await self._connections.aclose()
+        await self._client.aclose()
 
     @property
     def place(self) -> str:
@@ -180,35 +177,20 @@ class RedisConnection:
             return [error] * len(commands)
 
     async def _one(self, command: Command) -> Reply:
-        if self._pool is None:
+        if self._connections is None:
             async with self._free:
                 return await self._client.execute_command(*command)
-        async with self._free, asyncio.timeout(self._settings.timeout_seconds):
-            connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call] # redis-py
-            try:
-                # Who is cancelled in here, by the time too, leaves a connection that redis-py has closed.
-                await connection.send_packed_command(connection.pack_command(*command))
-                return await connection.read_response()
-            finally:
-                await self._pool.release(connection)
+        (reply,) = await self._connections.replies((command,))
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
 
     async def _piped(self, commands: Sequence[Command], replicas: int) -> list[Reply | Exception]:
-        if self._pool is None:
+        if self._connections is None:
             raise ValueError("a cluster has no one connection for many commands")
         if replicas:
             commands = [*commands, ("WAIT", replicas, self._wait_milliseconds)]
-        replies: list[Reply | Exception] = []
-        async with self._free, asyncio.timeout(self._settings.timeout_seconds):
-            connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call] # redis-py
-            try:
-                await connection.send_packed_command(connection.pack_commands(commands))
-                for _ in commands:
-                    try:
-                        replies.append(await connection.read_response())
-                    except ResponseError as error:
-                        replies.append(error)
-            finally:
-                await self._pool.release(connection)
+        replies: list[Reply | Exception] = await self._connections.replies(commands)
         if replicas:
             self._require_replicas(replies.pop(), replicas)
         return replies
@@ -261,11 +243,15 @@ async def connected(settings: RedisSettings) -> AsyncIterator[RedisConnection]:
     Raises:
         BadInput: a file for TLS cannot be read.
     """
-    client = client_of(settings)
+    connection = RedisConnection(client_of(settings), settings)
     try:
-        yield RedisConnection(client, settings)
+        yield connection
     finally:
-        await client.aclose()
+        await connection.aclose()
+
+
+def _connections(client: Redis, settings: RedisSettings) -> RedisConnections:
+    return RedisConnections(client.connection_pool.make_connection, settings.connections, settings.timeout_seconds)
 
 
 def _is_replica(server: Server) -> bool:
