@@ -37,7 +37,8 @@ from feature_store.ad_counters_sealing import ShowSealing
 from feature_store.encryption import KeyRing
 from feature_store.index_secret_redis import WatchedSecret, reseal_redis_secret, watched_secret
 from feature_store.lua import fields, script
-from feature_store.redis_connection import Argument, RedisConnection, connected
+from feature_store.redis_connection import RedisConnection, connected
+from feature_store.redis_connections import Argument
 from feature_store.redis_rewriting import RedisRewriting, rewriting_of
 from feature_store.redis_scripts import REPLACE
 from feature_store.redis_settings import RedisSettings

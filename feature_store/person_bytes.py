@@ -104,7 +104,6 @@ def embedding_to_bytes(embedding: UserEmbedding) -> bytes:
 
 def embedding_from_bytes(checkpoint_id: str, content: bytes) -> UserEmbedding:
     """The embedding for that checkpoint, as `embedding_to_bytes` was given it."""
-
     try:
         body = _body(content)
         vector = np.frombuffer(body, dtype=_LITTLE_ENDIAN, offset=_MARK.size).astype(np.float32, copy=False)

@@ -11,7 +11,8 @@ from feature_store.errors import CorruptStore
 from feature_store.events import require_id
 from feature_store.export import exported_embeddings
 from feature_store.person_bytes import embedding_from_bytes, embedding_to_bytes
-from feature_store.redis_connection import Command, RedisConnection, Reply
+from feature_store.redis_connection import RedisConnection
+from feature_store.redis_connections import Command, Reply
 from feature_store.redis_people import Person, RedisPeople
 from feature_store.redis_rewriting import RedisRewriting
 from feature_store.redis_scripts import DELETE_EMBEDDINGS, PUT_EMBEDDING

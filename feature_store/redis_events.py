@@ -17,7 +17,8 @@ from feature_store.history_limits import HistoryLimits
 from feature_store.met import MetItems
 from feature_store.person_bytes import log_from_bytes, log_to_bytes, met_from_bytes, met_to_bytes
 from feature_store.person_record import PersonRecord, by_person, new_token
-from feature_store.redis_connection import Argument, Command, RedisConnection
+from feature_store.redis_connection import RedisConnection
+from feature_store.redis_connections import Argument, Command
 from feature_store.redis_people import Person, RedisPeople
 from feature_store.redis_rewriting import RedisRewriting
 from feature_store.redis_scripts import DELETE_HISTORY, DROP_HISTORY, PUT_HISTORY, TOKEN_BYTES, TRY

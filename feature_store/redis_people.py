@@ -12,7 +12,8 @@ from typing import NamedTuple
 from feature_store.encryption import KeyRing, pseudonym
 from feature_store.errors import CorruptStore
 from feature_store.index_secret_redis import WatchedSecret, reseal_redis_secret, watched_secret
-from feature_store.redis_connection import Argument, Command, RedisConnection
+from feature_store.redis_connection import RedisConnection
+from feature_store.redis_connections import Argument, Command
 from feature_store.redis_scripts import REPLACE
 from feature_store.unreadable import Unreadable
 

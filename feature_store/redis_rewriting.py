@@ -17,7 +17,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from feature_store.errors import StoreError, StoreUnavailable
-from feature_store.redis_connection import RedisConnection, Reply
+from feature_store.redis_connection import RedisConnection
+from feature_store.redis_connections import Reply
 from feature_store.redis_scripts import REMOVE_IF
 
 NOTE = b"hearth:erased"

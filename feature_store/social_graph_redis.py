@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from feature_store.encryption import KeyRing
 from feature_store.index_secret_redis import WatchedSecret, reseal_redis_secret, watched_secret
 from feature_store.lua import fields, script
-from feature_store.redis_connection import Command, RedisConnection, connected
+from feature_store.redis_connection import RedisConnection, connected
+from feature_store.redis_connections import Command
 from feature_store.redis_rewriting import RedisRewriting, rewriting_of
 from feature_store.redis_scripts import REPLACE
 from feature_store.redis_settings import RedisSettings

@@ -9,7 +9,8 @@ A click is a click and a show; counts of an ad lie elsewhere in a cluster than t
 from collections.abc import Sequence
 
 from feature_store.lua import script
-from feature_store.redis_connection import Command, RedisConnection
+from feature_store.redis_connection import RedisConnection
+from feature_store.redis_connections import Command
 from serving.ads.ledger import KEPT_SECONDS, Counts, Offer, Seen
 
 _OFFERS, _COUNTS = b"hearth:offers:", b"hearth:ad-counts:"
