@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
+WORKERS ?= 2
 
 .PHONY: help setup demo test test-slow check lock
 
@@ -22,8 +23,8 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY) ## fetch MovieLens-100K, train, publish, serve and ask; ARGS=--exit ends after that
 	$(BIN)/hearth demo $(ARGS)
 
-test: $(READY) ## the default tests
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+test: $(READY) ## the default tests, in WORKERS processes
+	$(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test-slow: $(READY) ## the tests that need minutes, or the data sets that HEARTH_DATA names
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from safetensors import safe_open
 
 from feature_store.registry import Registry
@@ -42,12 +43,19 @@ def files_of(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
+@pytest.mark.parametrize(
+    "ends",
+    [
+        ((2, "SIGKILL"), (20, "SIGINT")),
+        pytest.param(((2, "SIGKILL"), (8, "SIGINT"), (14, "SIGKILL"), (20, "SIGKILL")), marks=pytest.mark.slow),
+    ],
+)
 def test_training_killed_again_and_again_ends_with_the_checkpoint_of_an_uninterrupted_one(
-    trained: Trained, tmp_path: Path
+    trained: Trained, tmp_path: Path, ends: tuple[tuple[int, str], ...]
 ) -> None:
     command, folder = trained.command, tmp_path / "registry"
     arguments = ("train", "--interactions", trained.world, "--registry", folder, *SETTINGS, "--promote", "--json")
-    for rounds, name in ((2, "SIGKILL"), (8, "SIGINT"), (14, "SIGKILL"), (20, "SIGKILL")):
+    for rounds, name in ends:
         save = rounds - rounds_saved(folder) + 1  # the one that does not come to pass
         ended = command.run(*arguments, python=killed_before("os.rename", r"/\.state\.safe", name=name, time=save))
         assert ended.status == (130 if name == "SIGINT" else KILLED)
