@@ -44,6 +44,7 @@ _FRAMEWORK = {
     408: ("body-too-slow", "The body did not come in time."),
     413: ("body-too-large", "The body is larger than this server takes."),
     415: ("unsupported-media-type", "A body is sent as application/json."),
+    416: ("range-not-satisfiable", "The file has nothing of what Range asks for; Content-Range says how long it is."),
     503: ("overloaded", "More is asked at the moment than can be answered soon."),
 }
 _CLOSE = {"connection": "close"}
@@ -172,12 +173,15 @@ def quota_used_up(seconds: int) -> Problem:
 
 def overloaded() -> Problem:
     """A request that would have had to wait for too long."""
-    return _of_status(503, _RETRY)
+    return of_status(503, _RETRY)
+
+
+MALFORMED_REQUEST = Problem("malformed-request", 400, "What was sent is not an HTTP/1.1 request.")
 
 
 def below_interface() -> Response:
     """The reply to what is no HTTP request, and so has no route."""
-    return respond(Problem("malformed-request", 400, "What was sent is not an HTTP/1.1 request."))
+    return respond(MALFORMED_REQUEST)
 
 
 def framed_twice() -> Response:
@@ -186,10 +190,17 @@ def framed_twice() -> Response:
     return respond(Problem("malformed-request", 400, detail, headers=_CLOSE))
 
 
+STOPPING = Problem(
+    "stopping",
+    503,
+    "The server stops, and has not answered; the request may be sent again, events too.",
+    headers=_RETRY | _CLOSE,
+)
+
+
 def stopping() -> Response:
     """The reply to a request that was not answered before the server had to stop."""
-    detail = "The server stops, and has not answered; the request may be sent again, events too."
-    return respond(Problem("stopping", 503, detail, headers=_RETRY | _CLOSE))
+    return respond(STOPPING)
 
 
 _OF_ERRORS: Mapping[type[Exception], Problem] = {
@@ -218,6 +229,13 @@ _OF_ERRORS: Mapping[type[Exception], Problem] = {
 """Errors that are always the same problem."""
 
 
+def of_kind(kind: type[Exception]) -> Problem:
+    """What an error of that kind is answered with, as far as that is always the same."""
+    if kind is OtherCheckpoint:
+        return _OTHER_CHECKPOINT
+    return _OF_ERRORS[kind]
+
+
 def problem_of(error: HearthError, within: str = "#") -> Problem:
     """What an error would be answered with, its faults below `within`; an error that is no problem is raised again."""
     if isinstance(error, RequestRefused):
@@ -230,10 +248,15 @@ def problem_of(error: HearthError, within: str = "#") -> Problem:
     raise error
 
 
+_OTHER_CHECKPOINT = Problem(
+    "checkpoint-mismatch", 409, "The vector belongs to another checkpoint than the one that answers now."
+)
+
+
 def _other_checkpoint(error: OtherCheckpoint) -> Problem:
     detail = f"The vector belongs to checkpoint {error.given}; checkpoint {error.live} answers now."
     ids = {"given_checkpoint_id": error.given, "live_checkpoint_id": error.live}
-    return Problem("checkpoint-mismatch", 409, detail, extensions=ids)
+    return replace(_OTHER_CHECKPOINT, detail=detail, extensions=ids)
 
 
 def _always(problem: Problem) -> Callable[[Request, Exception], Response]:
@@ -256,7 +279,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> Response:
         if any(part["type"] == "json_invalid" for part in error.errors()):
-            return respond(_of_status(400))
+            return respond(of_status(400))
         return respond(refused(faults_of(error)))
 
     @app.exception_handler(HTTPException)
@@ -268,7 +291,7 @@ def _of_http(error: HTTPException) -> Problem:
     headers = dict(error.headers or {})
     if headers.get("Allow") == "GET":
         headers["Allow"] = "GET, HEAD"  # see serving.observed
-    problem = _of_status(error.status_code, headers)
+    problem = of_status(error.status_code, headers)
     return _unread(problem, error.__cause__) if error.status_code == 400 else problem
 
 
@@ -283,6 +306,7 @@ def _unread(problem: Problem, cause: BaseException | None) -> Problem:
     return problem
 
 
-def _of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
+def of_status(status: int, headers: Mapping[str, str] | None = None) -> Problem:
+    """What the framework, and no rule of ours, answers with that status."""
     slug, detail = _FRAMEWORK.get(status, ("http-error", HTTPStatus(status).description or HTTPStatus(status).phrase))
     return Problem(slug, status, detail, headers=headers or {})

@@ -9,17 +9,37 @@ import asyncio
 import hashlib
 import re
 from functools import lru_cache
-from pathlib import Path
-from typing import Annotated
+from pathlib import Path as FilePath
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Query
+from fastapi import FastAPI, Header, Path, Query
+from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
+from starlette.types import Message, Receive, Scope, Send
 
-from serving.errors import NoBundle
+from serving.errors import NoBundle, NoModel
+from serving.openapi import BYTES, instead, of_header
 from serving.routes.parts import Parts
 
 _CHECKPOINT = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")  # as `feature_store.manifest.CheckpointId`
 _CURRENT = "current"
+_A_TAG = '"0f343b0931126a20f133d67c2b018a3b"'
+_HEADERS = {
+    "etag": "of this file",
+    "x-checkpoint-id": "whose bundle it is, or whose it becomes with these changes",
+    "x-bundle-kind": "whole or changes",
+}
+_DESCRIBED = {"headers": {name: {"schema": {"type": "string"}, "description": of} for name, of in _HEADERS.items()}}
+_REPLIES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": BYTES}, **_DESCRIBED},
+    206: {
+        "description": "What Range asked for",
+        "content": {"application/octet-stream": BYTES, "multipart/byteranges": BYTES},
+        **_DESCRIBED,
+    },
+    304: {"description": "The device has it", **_DESCRIBED},
+    416: {"description": "- `/problems/range-not-satisfiable`: The file has nothing of what Range asks for."},
+}
 
 
 def add_bundles(app: FastAPI, parts: Parts) -> None:
@@ -27,15 +47,18 @@ def add_bundles(app: FastAPI, parts: Parts) -> None:
 
     @app.get(
         "/v1/item-bundles/{checkpoint_id}",
+        operation_id="get_item_bundle",
         response_class=FileResponse,
-        responses={200: {"content": {"application/octet-stream": {}}}, 206: {}, 304: {}},
+        responses={**_REPLIES, **instead(NoBundle, NoModel)},
         summary="A signed item bundle, whole, or as changes where these are at hand; with ETag and Range",
+        openapi_extra={"parameters": [of_header("range", "bytes=0-99"), of_header("if-range", _A_TAG)]},
     )
     async def get_bundle(
-        checkpoint_id: str,
+        checkpoint_id: Annotated[str, Path(description="the id of a checkpoint, or `current`: the one that answers")],
         since: Annotated[str | None, Query(max_length=80, description="the bundle that the device has")] = None,
-        if_none_match: Annotated[str | None, Header()] = None,
+        if_none_match: Annotated[str | None, Header(description="the ETag of what the device has")] = None,
     ) -> Response:
+        """What a device needs to rank by itself. It verifies the signature; a server does not read the file."""
         if parts.config.bundles is None:
             raise NoBundle("this server has no bundles: no folder is configured")
         wanted = parts.live.current().model_id if checkpoint_id == _CURRENT else checkpoint_id
@@ -49,10 +72,22 @@ def add_bundles(app: FastAPI, parts: Parts) -> None:
         }
         if if_none_match is not None and tag in if_none_match:
             return Response(status_code=304, headers=headers)
-        return FileResponse(found, headers=headers, media_type="application/octet-stream")
+        return _BundleFile(found, headers=headers, media_type="application/octet-stream")
 
 
-def _found(folder: Path, wanted: str, since: str | None) -> Path:
+class _BundleFile(FileResponse):
+    """Starlette's, but that a Range which cannot be given is answered by a problem, as all else is."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_file(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in {400, 416}:
+                raise HTTPException(416, headers={"content-range": f"bytes */{self.headers['content-length']}"})
+            await send(message)
+
+        await super().__call__(scope, receive, send_file)
+
+
+def _found(folder: FilePath, wanted: str, since: str | None) -> FilePath:
     """The changes since the device's bundle where there are any, else the whole one."""
     names = [f"{wanted}.bundle"]
     if since is not None and _CHECKPOINT.fullmatch(since):
@@ -64,13 +99,13 @@ def _found(folder: Path, wanted: str, since: str | None) -> Path:
     raise NoBundle("there is no bundle of that checkpoint")
 
 
-def _state(file: Path) -> tuple[Path, int, int]:
+def _state(file: FilePath) -> tuple[FilePath, int, int]:
     """What the digest of a file is kept for: a file that is written anew is read anew."""
     found = file.stat()
     return file, found.st_mtime_ns, found.st_size
 
 
 @lru_cache(maxsize=64)
-def _digest(file: Path, _changed: int, _size: int) -> str:
+def _digest(file: FilePath, _changed: int, _size: int) -> str:
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()

@@ -6,10 +6,12 @@ from fastapi import Depends, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from feature_store.errors import StoreUnavailable
 from serving.access.gate import caller_of
 from serving.ads.settling import settle
 from serving.errors import Fault, RequestRefused
 from serving.ingest import ingest, judge
+from serving.openapi import instead
 from serving.problems import refused
 from serving.routes.attributing import attribute
 from serving.routes.parts import Parts, json_reply, takes_json
@@ -21,12 +23,14 @@ def add_events(app: FastAPI, parts: Parts) -> None:
 
     @app.post(
         "/v1/events",
+        operation_id="send_events",
         status_code=207,
         dependencies=[Depends(takes_json)],
-        responses={207: {"model": EventsReply}},
+        responses={207: {"model": EventsReply}, **instead(StoreUnavailable)},
         summary="What people did",
     )
     async def take_events(body: EventsBody, request: Request) -> Response:
+        """Each event is judged by itself; one that is sent again changes nothing. The next reply knows of it."""
         most = parts.config.max_events
         if len(body.events) > most:
             raise RequestRefused([Fault("#/events", f"a batch has at most {most} events")])

@@ -7,8 +7,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from serving.live import LiveModel
+from serving.openapi import OPEN_TO_ALL, described
 from serving.people import People
 from serving.problems import respond, unready
+from serving.replies import Liveness, Readiness
 from serving.routes.parts import Parts
 from serving.schemas import Version
 
@@ -17,23 +19,38 @@ def add_health(app: FastAPI, parts: Parts) -> None:
     """`GET /livez`, `/readyz`, `/metrics` and `/version`."""
     hearth = importlib.metadata.version("hearth-recommender")
 
-    @app.get("/livez", summary="Whether the process answers; asks nothing else")
-    async def livez() -> dict[str, str]:
-        return {"status": "ok"}
+    @app.get(
+        "/livez",
+        operation_id="get_liveness",
+        summary="Whether the process answers; asks nothing else",
+        openapi_extra=OPEN_TO_ALL,
+    )
+    async def livez() -> Liveness:
+        """For an orchestrator that restarts what does not answer. Answered whatever the load."""
+        return Liveness(status="ok")
 
-    @app.get("/readyz", summary="Whether recommendations are answered; a store that is down does not keep them back")
+    @app.get(
+        "/readyz",
+        operation_id="get_readiness",
+        responses={200: {"model": Readiness}, **described(unready({}))},
+        summary="Whether recommendations are answered; a store that is down does not keep them back",
+        openapi_extra=OPEN_TO_ALL,
+    )
     async def readyz() -> Response:
+        """For a balancer. `checks` says what was looked at, in a 503 too."""
         checks = {"model": _model_check(parts.live), "store": await _store_check(parts.people), **parts.files.checks()}
         if parts.live.model is None:
             return respond(unready(checks))
         return JSONResponse({"status": "ok", "checks": checks})
 
-    @app.get("/metrics", summary="For Prometheus", response_class=PlainTextResponse)
+    @app.get("/metrics", operation_id="get_metrics", summary="For Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
+        """What this process has counted and measured. A server may be told to give it without a key."""
         return Response(generate_latest(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/version", summary="What runs here")
+    @app.get("/version", operation_id="get_version", summary="What runs here", openapi_extra=OPEN_TO_ALL)
     async def version() -> Version:
+        """The version of the program, and the checkpoint that answers."""
         model = parts.live.model
         return Version(hearth=hearth, model_id=None if model is None else model.model_id)
 

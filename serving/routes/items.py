@@ -9,22 +9,26 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query
+from fastapi import Depends, FastAPI, Path, Query
 from pydantic import JsonValue, ValidationError
 from starlette.responses import JSONResponse, Response
 
+from feature_store.errors import StoreUnavailable
 from feature_store.events import LONGEST_ID
 from feature_store.item_fields import VERTICAL_NAME
 from feature_store.item_schemas import TYPES, StoredItem, item_to_bytes, type_of
 from feature_store.item_store import START, ItemStore, Mark
 from serving.errors import Fault, NoCatalogue, RequestRefused, UnknownCatalogueItem
+from serving.openapi import instead
 from serving.problems import faults_of, refused
+from serving.replies import Item, ItemsPage
 from serving.routes.parts import Parts, json_reply, takes_json
 from serving.schemas import ImportBody, ImportOutcome, ImportReply
 
 _MOST_LISTED = 1000
 _MOST_FIELDS = 200  # of one item, as it is sent
 
+ItemId = Annotated[str, Path(description="as events and replies name it")]
 Vertical = Annotated[str, Query(pattern=f"^{VERTICAL_NAME.pattern}$", description="whose catalogue")]
 
 
@@ -37,12 +41,14 @@ def add_items(app: FastAPI, parts: Parts) -> None:
 def _add_many(app: FastAPI, parts: Parts) -> None:
     @app.post(
         "/v1/items:import",
+        operation_id="import_items",
         status_code=207,
         dependencies=[Depends(takes_json)],
-        responses={207: {"model": ImportReply}},
+        responses={207: {"model": ImportReply}, **instead(NoCatalogue, StoreUnavailable)},
         summary="Put many items of one vertical; bad ones do not keep the others out",
     )
     async def import_items(body: ImportBody) -> Response:
+        """Each item is new, or takes the place of the one of its id. Sent again, it changes nothing."""
         store = _catalogues(parts)
         if len(body.items) > parts.config.max_items:
             raise RequestRefused([Fault("#/items", f"a batch has at most {parts.config.max_items} items")])
@@ -63,12 +69,18 @@ def _add_many(app: FastAPI, parts: Parts) -> None:
         ]
         return json_reply(ImportReply(items=outcomes), 207)
 
-    @app.get("/v1/items", summary="The items of a vertical, those that changed longest ago first")
+    @app.get(
+        "/v1/items",
+        operation_id="list_items",
+        responses={200: {"model": ItemsPage}, **instead(NoCatalogue, StoreUnavailable)},
+        summary="The items of a vertical, those that changed longest ago first",
+    )
     async def list_items(
         vertical: Vertical,
         cursor: Annotated[str | None, Query(max_length=100, description="next_cursor of the page before")] = None,
-        limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 100,
+        limit: Annotated[int, Query(ge=1, le=_MOST_LISTED, description="items of a page, at most")] = 100,
     ) -> Response:
+        """A page of a catalogue; `next_cursor` says where the next one begins. What changes meanwhile comes later."""
         store = _catalogues(parts)
         changes = await store.changes_since(vertical, START if cursor is None else _mark(cursor), limit)
         found = await store.get_many(vertical, changes.changed)
@@ -81,26 +93,45 @@ def _add_many(app: FastAPI, parts: Parts) -> None:
 def _add_one(app: FastAPI, parts: Parts) -> None:
     @app.put(
         "/v1/items/{item_id}",
+        operation_id="put_item",
         dependencies=[Depends(takes_json)],
-        responses={201: {"description": "It is new", "content": {"application/json": {"schema": {"type": "object"}}}}},
+        responses={
+            200: {"model": Item, "description": "It has taken another's place"},
+            201: {"model": Item, "description": "It is new"},
+            **instead(NoCatalogue, StoreUnavailable),
+        },
         summary="Put one item, new or in place of it",
     )
-    async def put_item(item_id: str, vertical: Vertical, body: dict[str, JsonValue]) -> Response:
+    async def put_item(item_id: ItemId, vertical: Vertical, body: dict[str, JsonValue]) -> Response:
+        """The body has the fields of an item, which depend on its vertical; id and vertical may be left out there."""
         store = _catalogues(parts)
         item = item_of_json({**body, "item_id": item_id}, vertical, "#")
         was_there = (await store.get_many(vertical, [item_id]))[0] is not None
         await store.upsert([item])
         return JSONResponse(_shown(item), 200 if was_there else 201)
 
-    @app.get("/v1/items/{item_id}", summary="One item, as the catalogue has it")
-    async def get_item(item_id: str, vertical: Vertical) -> Response:
+    @app.get(
+        "/v1/items/{item_id}",
+        operation_id="get_item",
+        responses={200: {"model": Item}, **instead(UnknownCatalogueItem, NoCatalogue, StoreUnavailable)},
+        summary="One item, as the catalogue has it",
+    )
+    async def get_item(item_id: ItemId, vertical: Vertical) -> Response:
+        """What was put there; fields that have their defaults are left out."""
         [item] = await _catalogues(parts).get_many(vertical, [_known_id(item_id)])
         if item is None:
             raise UnknownCatalogueItem("the vertical has no such item")
         return JSONResponse(_shown(item))
 
-    @app.delete("/v1/items/{item_id}", status_code=204, summary="Take one item out")
-    async def delete_item(item_id: str, vertical: Vertical) -> Response:
+    @app.delete(
+        "/v1/items/{item_id}",
+        operation_id="delete_item",
+        status_code=204,
+        responses=instead(UnknownCatalogueItem, NoCatalogue, StoreUnavailable),
+        summary="Take one item out",
+    )
+    async def delete_item(item_id: ItemId, vertical: Vertical) -> Response:
+        """It is in no reply from the next look at the catalogue on, though the model may know it still."""
         if not await _catalogues(parts).remove(vertical, [_known_id(item_id)]):
             raise UnknownCatalogueItem("the vertical has no such item")
         return Response(status_code=204)

@@ -4,9 +4,10 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Path
 from pydantic import ValidationError
 from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.requests import Request
@@ -18,8 +19,9 @@ from serving.access.gate import caller_of
 from serving.access.tenants import person_of, placement_of
 from serving.ads.terms import Terms
 from serving.config import ServingConfig
-from serving.errors import Fault, RequestRefused
+from serving.errors import Fault, ModelNotLoaded, NoModel, OtherCheckpoint, RequestRefused, UnknownPlacement
 from serving.experiments import answered_by, arms_of
+from serving.openapi import instead
 from serving.placements.settings import Placement
 from serving.problems import faults_of, problem_of, refused
 from serving.recommend import RankedList
@@ -40,28 +42,37 @@ from serving.schemas import (
 )
 from serving.session import session_items
 
+PlacementName = Annotated[str, Path(description="where recommendations are shown, as the server's settings name it")]
+
 
 def add_recommend(app: FastAPI, parts: Parts) -> None:
     """`POST /v1/placements/{placement}:recommend` and `:batch-recommend`."""
 
     @app.post(
         "/v1/placements/{placement}:recommend",
+        operation_id="recommend",
         dependencies=[Depends(takes_json)],
-        responses={200: {"model": RecommendReply}},
+        responses={
+            200: {"model": RecommendReply},
+            **instead(UnknownPlacement, OtherCheckpoint, ModelNotLoaded, NoModel),
+        },
         summary="One ranked list for one person",
     )
-    async def recommend_items(placement: str, body: RecommendBody, request: Request) -> Response:
+    async def recommend_items(placement: PlacementName, body: RecommendBody, request: Request) -> Response:
+        """What is missing for it (a store, a graph) is said in `meta.degraded`: there is a list all the same."""
         reply, background = await _replied(parts, placement, body, caller_of(request).tenant)
         return json_reply(reply, background=background)
 
     @app.post(
         "/v1/placements/{placement}:batch-recommend",
+        operation_id="batch_recommend",
         status_code=207,
         dependencies=[Depends(takes_json)],
-        responses={207: {"model": BatchReply}},
+        responses={207: {"model": BatchReply}, **instead(UnknownPlacement)},
         summary="Lists for several people, each answered by itself",
     )
-    async def recommend_batch(placement: str, body: BatchBody, request: Request) -> Response:
+    async def recommend_batch(placement: PlacementName, body: BatchBody, request: Request) -> Response:
+        """As many requests, each with the status, and the reply or the problem, that it would have had alone."""
         tenant = caller_of(request).tenant
         placement_of(parts.files.placements(), placement, tenant)  # one that there is not is a fault of the whole
         if len(body.requests) > parts.config.max_batch:
