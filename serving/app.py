@@ -31,6 +31,7 @@ from serving.online import Online
 from serving.openapi import PROBLEMS, describe_problems
 from serving.people import People
 from serving.problems import install
+from serving.recall import RecallProbe
 from serving.routes.bundles import add_bundles
 from serving.routes.events import add_events
 from serving.routes.health import add_health
@@ -82,10 +83,11 @@ def create_app(
     files: SettingsFiles,
     trials: Trials,
     registry: Registry,
+    recall: RecallProbe,
 ) -> ASGIApp:
     """All of it, from the request's id to the reply.
 
-    The caller opens and closes the stores, and runs the watch and the desk, and looks at the files.
+    The caller opens and closes the stores, and runs the watch, the desk and the probe, and looks at the files.
     """
     people = People(stores, config.store_timeout_seconds)
     for way, breaker in (("read", people.reading), ("write", people.writing)):
@@ -107,6 +109,7 @@ def create_app(
         online=Online(metrics),
         erasures=Erasures(stores, partial(_further, graph, desk)),
         registry=registry,
+        recall=recall,
     )
     api = create_api(parts)
     turn_away = turning_away(api.router.routes, metrics.turned_away)

@@ -89,6 +89,9 @@ class ServingConfig(BaseModel):
     experiments: Mapping[str, Experiment] = Field(
         default_factory=dict, max_length=50, description="name -> a division of those who ask a placement"
     )
+    recall_share: float = Field(
+        default=0.01, ge=0, le=1, allow_inf_nan=False, description="of replies: how well the index found their items"
+    )
     watch_seconds: float = Field(
         default=1.0, gt=0, allow_inf_nan=False, description="between two looks at what is promoted"
     )

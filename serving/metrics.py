@@ -10,6 +10,7 @@ _REQUEST = ("route", "placement", "status")  # route: its template, or "unknown"
 _LIST = ("placement", "model_id")
 _ORIGIN = ("placement", "model_id", "arm")  # arm: of experiments, as configured; "" for none
 _TENTHS = tuple(round(0.1 * tenth, 1) for tenth in range(1, 11))
+_RECALLS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
 _HOURS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 24.0, 72.0, 168.0, 720.0, 8760.0)
 
 
@@ -36,6 +37,7 @@ class Metrics:
     catalogue_items: Gauge
     list_diversity: Histogram
     list_age: Histogram
+    index_recall: Histogram
     ad_events: Counter
     turned_away: Counter
     file_loads: Counter
@@ -91,6 +93,13 @@ def create_metrics() -> Metrics:
         ),
         list_age=Histogram(
             "hearth_list_age_hours", "Mean age of the items of a list", _LIST, buckets=_HOURS, registry=registry
+        ),
+        index_recall=Histogram(
+            "hearth_index_recall",
+            "Of the items with the best products, the part that the index found; of replies that were probed",
+            _LIST,
+            buckets=_RECALLS,
+            registry=registry,
         ),
         swaps=Counter("hearth_model_swaps", "Changes of the model of a stage", ("stage", "outcome"), registry=registry),
         turned_away=Counter(

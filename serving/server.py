@@ -41,6 +41,7 @@ from serving.live import LiveModel
 from serving.logs import log_to_stderr
 from serving.metrics import create_metrics
 from serving.placements.settings import Placement
+from serving.recall import RecallProbe
 from serving.settings_files import read_files, verticals_of
 from serving.sweep import keep_folded_in
 from serving.trials import Trials
@@ -92,6 +93,7 @@ async def serve(
                 files.placements_file.before_use(lambda new: _stock_up((live, shadow), new))
             shadow = LiveModel(registry, metrics, config.watch_seconds, Stock(catalogues, files.verticals()), "shadow")
             trials = Trials(shadow, config.trial, registry, metrics)
+            recall = RecallProbe(config.recall_share, metrics)
             places = LivePlaces(files.placements, lambda: live.stock.shown)
             desk = AdDesk(places, catalogues, config.store_timeout_seconds, config.ads_seconds)
             beside = [
@@ -104,6 +106,7 @@ async def serve(
                 tasks.create_task(keep_folded_in(live, stores, config.watch_seconds)),
                 tasks.create_task(watch(files.watched, config.watch_seconds)),
                 tasks.create_task(desk.run(lambda: _books(config))),
+                tasks.create_task(recall.run()),
             ]
             await _listen(
                 create_app(
@@ -117,6 +120,7 @@ async def serve(
                     files=files,
                     trials=trials,
                     registry=registry,
+                    recall=recall,
                 ),
                 bound,
                 config,

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from starlette.background import BackgroundTask
+from starlette.background import BackgroundTask, BackgroundTasks
 
 from serving.ads.replying import with_ads
 from serving.assortment.assortment import Assortment
@@ -15,6 +15,7 @@ from serving.experiments import arm_label
 from serving.live import LiveModel
 from serving.placements.conditions import unknown_fields
 from serving.placements.settings import Placement
+from serving.recall import Probed
 from serving.recommend import RankedList, recommend
 from serving.request import Person, RecommendationRequest
 from serving.routes.parts import Parts
@@ -89,7 +90,21 @@ def count(parts: Parts, question: Question, ranked: RankedList, view: View) -> N
     parts.attribution.remember(question.recommendation_id, origin, time.monotonic())
 
 
-def comparison(parts: Parts, question: Question, ranked: RankedList, view: View) -> BackgroundTask | None:
+def afterwards(parts: Parts, question: Question, ranked: RankedList, view: View) -> BackgroundTask | None:
+    """What is to be done once the reply was sent; None for nothing."""
+    tasks = BackgroundTasks()
+    if (compared := _comparison(parts, question, ranked, view)) is not None:
+        tasks.tasks.append(compared)
+    if parts.recall.probes(question.recommendation_id):
+        tasks.add_task(_probe, parts, Probed(question.name, question.asked, question.person, view))
+    return tasks if tasks.tasks else None
+
+
+async def _probe(parts: Parts, probed: Probed) -> None:  # a coroutine: Starlette runs functions in a thread
+    parts.recall.offer(probed)
+
+
+def _comparison(parts: Parts, question: Question, ranked: RankedList, view: View) -> BackgroundTask | None:
     """For some of production's replies: the same asked of the model on trial, after the reply and for nobody to see.
 
     Not of a vector, which belongs to one checkpoint; and not of ads, which would be counted twice.

@@ -20,6 +20,7 @@ from serving.metrics import Metrics
 from serving.neighbours import Neighbourhood
 from serving.online import Online
 from serving.people import People
+from serving.recall import RecallProbe
 from serving.settings_files import SettingsFiles
 from serving.trials import Trials
 
@@ -42,6 +43,7 @@ class Parts:
     online: Online = field(kw_only=True)
     erasures: Erasures = field(kw_only=True)
     registry: Registry = field(kw_only=True)
+    recall: RecallProbe = field(kw_only=True)
 
 
 async def takes_json(request: Request) -> None:

@@ -26,7 +26,7 @@ from serving.placements.settings import Placement
 from serving.problems import faults_of, problem_of, refused
 from serving.recommend import RankedList
 from serving.request import Person, RecommendationRequest
-from serving.routes.answering import Question, answered, comparison, count, source_of
+from serving.routes.answering import Question, afterwards, answered, count, source_of
 from serving.routes.parts import Parts, json_reply, takes_json
 from serving.schemas import (
     AdTerms,
@@ -111,7 +111,7 @@ async def _replied(
     question = Question(placement, settings, asked, person, recommendation_id, arms)
     ranked, view = await answered(parts, question, source)
     count(parts, question, ranked, view)
-    return _reply(ranked, recommendation_id, arms, started), comparison(parts, question, ranked, view)
+    return _reply(ranked, recommendation_id, arms, started), afterwards(parts, question, ranked, view)
 
 
 def _settings_of(parts: Parts, arms: Mapping[str, str], tenant: str | None) -> Placement | None:
