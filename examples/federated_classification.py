@@ -32,6 +32,7 @@ from training.loop import run_rounds
 from training.server_settings import FedAvgServer
 from training.server_state import ServerState
 from training.tf import tf_keras
+from training.transport import simulation
 
 GRID = {"epochs": (1, 5, 10), "rate": (0.1, 0.2, 0.3, 0.5), "batch": (10, 20), "server_rate": (1.0, 1.5, 2.0)}
 
@@ -80,10 +81,8 @@ def accuracies(devices: Sequence[Examples], held_out: Examples, options: argpars
     server = averaging(make_step(FedAvgServer(learning_rate=options.server_rate, mixing=options.mixing)))
     algorithm = Algorithm(client.broadcast, client.client_update, server)
     start = ServerState(0, client.parameters(), server.init(client.parameters()))
-    clients = np.arange(len(devices))
-    for state, _ in run_rounds(
-        algorithm, devices, clients, start, rounds=options.rounds, cohort=len(devices), seed=options.seed
-    ):
+    everybody = simulation(algorithm, devices, np.arange(len(devices)), len(devices), options.seed)
+    for state, _ in run_rounds(algorithm, everybody, start, rounds=options.rounds):
         predicted = client.outputs(state.parameters, held_out.inputs).argmax(axis=1)
         yield float((predicted == held_out.labels).mean())
 

@@ -16,6 +16,9 @@ from training.server_state import ServerState
 Sent = TypeVar("Sent")
 """What every client of a round receives."""
 
+Sent_contra = TypeVar("Sent_contra", contravariant=True)
+"""The same, to who only takes it."""
+
 Data = TypeVar("Data")
 """What one client has to train on."""
 

@@ -1,21 +1,20 @@
 """The loop: rounds of federated training as a pipeline of values, one report a round.
 
-It knows nothing of recommenders: what is broadcast and what a client has to train on is the algorithm's affair.
+It knows nothing of recommenders, which are the algorithm's affair, and not where clients are: that is the transport's.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from feature_store.arrays import Float32Array, Float64Array, Int64Array
+from feature_store.arrays import Float32Array, Float64Array
 from feature_store.errors import Diverged
 from training.algorithm import Algorithm, Data, Sent
-from training.cohort import groups, sample_cohort
 from training.convergence import has_converged
-from training.histories import Chosen
 from training.server_state import ServerState
+from training.transport import Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +46,23 @@ class RoundReport:
 
 def run_rounds(
     algorithm: Algorithm[Sent, Data],
-    data: Sequence[Data],
-    clients: Int64Array,
+    transport: Transport[Sent],
     state: ServerState,
     *,
     rounds: int,
-    cohort: int,
-    seed: int,
     patience: int = 0,
     evaluate: Callable[[ServerState], float] | None = None,
 ) -> Iterator[tuple[ServerState, RoundReport]]:
     """Train from `state` until `rounds` rounds are done or the validation metric has converged.
 
-    Round t is a function of the state before it, the seed and t, so that going on from a saved state gives the
-    same numbers as never having stopped.
+    In a simulation round t is a function of the state before it, the seed and t, so that going on from a saved state
+    gives the same numbers as never having stopped.
 
     Args:
-        algorithm: what clients and server do.
-        data: what each client has to train on.
-        clients: the numbers in `data` of those that can take part, ascending; the population.
+        algorithm: what is broadcast, and what the server does.
+        transport: to the clients, and back.
         state: where to start; of round 0 for a new run.
         rounds: the limit, rounds done before included.
-        cohort: clients a round; all of them where there are fewer.
-        seed: of the cohorts.
         patience: evaluations without gain after which training has converged; 0 goes on to the limit.
         evaluate: the validation metric of a state, higher is better; without it nothing is evaluated.
 
@@ -81,12 +74,7 @@ def run_rounds(
     """
     while state.round_number < rounds and not has_converged(state.validation, patience):
         started = time.perf_counter()
-        members = sample_cohort(clients, cohort, seed, state.round_number)
-        sent = algorithm.broadcast(state)
-        update = algorithm.aggregation.aggregate(
-            algorithm.client_update(sent, Chosen(data, group))
-            for group in groups(members, algorithm.aggregation.group_size, seed, state.round_number)
-        )
+        update = transport.round(state.round_number, algorithm.broadcast(state))
         _require_finite({**update.sums, "loss": np.array(update.loss)}, "client updates", state.round_number + 1)
         state = algorithm.server.apply(state, update)
         _require_finite(state.parameters, "parameters", state.round_number)

@@ -27,6 +27,7 @@ from training.recommender import RecommenderAlgorithm, make_algorithm
 from training.server_state import Run, ServerState
 from training.settings import TrainingSettings
 from training.split import Split, digest
+from training.transport import simulation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,15 +65,13 @@ class TrainingRun:
             judged(quality)
             return quality.ndcg
 
+        settings, train = self.settings, self.split.train
         return run_rounds(
             self.algorithm,
-            self.split.train,
-            population(self.split.train),
+            simulation(self.algorithm, train, population(train), settings.cohort, settings.seed),
             state,
-            rounds=self.settings.rounds,
-            cohort=self.settings.cohort,
-            seed=self.settings.seed,
-            patience=self.settings.patience,
+            rounds=settings.rounds,
+            patience=settings.patience,
             evaluate=ndcg if has_validation else None,
         )
 

@@ -21,6 +21,7 @@ from training.loop import run_rounds
 from training.robust_aggregation import CELLS, make_aggregation
 from training.server_settings import AggregationSettings, FedAvgServer
 from training.server_state import ServerState
+from training.transport import simulation
 
 RULES: dict[str, dict[str, Any]] = {
     "mean": {"rule": "mean"},
@@ -135,7 +136,7 @@ def test_single_updates_are_seen_by_exactly_the_rules_that_say_so(name: str) -> 
     )
     data = [float(client) for client in range(30)]
     start = ServerState(0, {"kernel": np.zeros(1, np.float32)})
-    list(run_rounds(algorithm, data, np.arange(30), start, rounds=3, cohort=15, seed=1))
+    list(run_rounds(algorithm, simulation(algorithm, data, np.arange(30), 15, 1), start, rounds=3))
     assert sum(seen) == 45
     assert aggregation.needs_single_updates == (min(seen) == 1)
     assert max(seen) == {None: 15}.get(aggregation.group_size, aggregation.group_size)

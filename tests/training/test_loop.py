@@ -18,6 +18,7 @@ from training.loop import run_rounds
 from training.run import TrainingRun, prepare
 from training.server_state import ServerState, load_state, save_state
 from training.settings import TrainingSettings
+from training.transport import simulation
 
 SPLIT = checkerboard()
 SMALL = {"dim": 8, "alpha": 0.2, "cohort": 20, "patience": 0, "rounds": 8}
@@ -87,7 +88,7 @@ def test_each_round_draws_a_cohort_of_its_own() -> None:
         return run.algorithm.client_update(vectors, histories)
 
     algorithm = run.algorithm._replace(client_update=watched)
-    list(run_rounds(algorithm, SPLIT.train, np.arange(60), run.start(), rounds=6, cohort=20, seed=7))
+    list(run_rounds(algorithm, simulation(algorithm, SPLIT.train, np.arange(60), 20, 7), run.start(), rounds=6))
     assert len(set(cohorts)) == 6
     expected = [SPLIT.train[client] for client in sample_cohort(np.arange(60), 20, seed=7, round_number=5)]
     assert cohorts[5] == tuple(tuple(history) for history in expected)
@@ -138,13 +139,11 @@ def test_the_state_that_validated_best_is_chosen_also_after_an_interruption(tmp_
     metrics = dict(enumerate([0.1, 0.3, 0.2, 0.3, 0.25, 0.1], start=1))
 
     def rounds(state: ServerState, limit: int) -> list[ServerState]:
-        settings = {"rounds": limit, "cohort": 20, "seed": 7}
         scripted = run_rounds(
             run.algorithm,
-            SPLIT.train,
-            np.arange(60),
+            simulation(run.algorithm, SPLIT.train, np.arange(60), 20, 7),
             state,
-            **settings,
+            rounds=limit,
             evaluate=lambda state: metrics[state.round_number],
         )
         return [state for state, _ in scripted]

@@ -21,6 +21,7 @@ from training.server_settings import AggregationSettings, FedAvgServer
 from training.server_state import ServerState
 from training.settings import TrainingSettings
 from training.tf import tf_keras
+from training.transport import simulation
 
 SPLIT = checkerboard()
 TARGET = 0  # an item of the even taste
@@ -66,15 +67,8 @@ def exposure(aggregation: dict[str, Any]) -> tuple[float, float]:
     """
     run = recommender(aggregation)
     attacked = contributions(pushing(recommender({}).algorithm.client_update), run.settings.aggregation)
-    rounds = run_rounds(
-        run.algorithm._replace(client_update=attacked),
-        SPLIT.train,
-        np.arange(60),
-        run.start(),
-        rounds=10,
-        cohort=60,
-        seed=7,
-    )
+    algorithm = run.algorithm._replace(client_update=attacked)
+    rounds = run_rounds(algorithm, simulation(algorithm, SPLIT.train, np.arange(60), 60, 7), run.start(), rounds=10)
     *_, (state, _) = rounds
     people = np.array([person for person in range(60) if person not in MALICIOUS])
     scores = fold_in_scorer(run.item_vectors(state), SPLIT.train, run.fold_in)(people)
@@ -143,7 +137,7 @@ def accuracy(client: KerasClient, start: ServerState, aggregation: dict[str, Any
         averaging(make_step(FedAvgServer())),
         make_aggregation(settings),
     )
-    *_, (state, _) = run_rounds(algorithm, DEVICES, np.arange(10), start, rounds=6, cohort=10, seed=1)
+    *_, (state, _) = run_rounds(algorithm, simulation(algorithm, DEVICES, np.arange(10), 10, 1), start, rounds=6)
     right = client.outputs(state.parameters, INPUTS[1500:]).argmax(axis=1) == LABELS[1500:]
     return float(right.mean())
 

@@ -17,6 +17,7 @@ from training.loop import run_rounds
 from training.named_arrays import NamedArrays
 from training.server_settings import ServerSettings
 from training.server_state import ServerState, load_state, save_state
+from training.transport import simulation
 
 STEPS: dict[str, dict[str, Any]] = {
     "fedavg": {},
@@ -158,7 +159,8 @@ def start(algorithm: Algorithm[np.ndarray, np.ndarray]) -> ServerState:
 
 def test_a_convex_problem_converges_to_its_minimum(step: DeltaStep) -> None:
     algorithm = least_squares(step)
-    rounds = run_rounds(algorithm, list(TARGETS), everybody(), start(algorithm), rounds=150, cohort=30, seed=1)
+    everyone = simulation(algorithm, list(TARGETS), everybody(), 30, 1)
+    rounds = run_rounds(algorithm, everyone, start(algorithm), rounds=150)
     *_, (last, _) = rounds
     assert distance(last) < 0.02
 
@@ -170,12 +172,9 @@ def test_the_loop_stops_when_the_metric_gains_no_more_and_says_so(step: DeltaSte
     def run(patience: int) -> list[bool]:
         rounds = run_rounds(
             algorithm,
-            list(TARGETS),
-            everybody(),
+            simulation(algorithm, list(TARGETS), everybody(), 30, 1),
             start(algorithm),
             rounds=150,
-            cohort=30,
-            seed=1,
             patience=patience,
             evaluate=lambda state: -round(distance(state), 2),
         )
