@@ -67,9 +67,10 @@ def described(*problems: Problem) -> dict[int | str, dict[str, Any]]:
     return responses
 
 
-def of_header(name: str, example: str) -> dict[str, Any]:
+def of_header(name: str, what: str, example: str) -> dict[str, Any]:
     """An optional header of a request which the framework reads by itself."""
-    return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "example": example}
+    said = {"description": what, "schema": {"type": "string"}, "example": example}
+    return {"name": name, "in": "header", "required": False, **said}
 
 
 def describe_problems(app: FastAPI) -> None:

@@ -51,7 +51,12 @@ def add_bundles(app: FastAPI, parts: Parts) -> None:
         response_class=FileResponse,
         responses={**_REPLIES, **instead(NoBundle, NoModel)},
         summary="A signed item bundle, whole, or as changes where these are at hand; with ETag and Range",
-        openapi_extra={"parameters": [of_header("range", "bytes=0-99"), of_header("if-range", _A_TAG)]},
+        openapi_extra={
+            "parameters": [
+                of_header("range", "which bytes of it (RFC 9110)", "bytes=0-99"),
+                of_header("if-range", "the ETag of the rest; of another one, all is sent", _A_TAG),
+            ]
+        },
     )
     async def get_bundle(
         checkpoint_id: Annotated[str, Path(description="the id of a checkpoint, or `current`: the one that answers")],
