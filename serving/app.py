@@ -21,7 +21,7 @@ from serving.attribution import Attribution
 from serving.breaker import Breaker
 from serving.config import ServingConfig
 from serving.erasures import Erasures
-from serving.feedback import Feedback
+from serving.feedback import FeedbackByTenant
 from serving.late_graph import LateGraph
 from serving.live import LiveModel
 from serving.metrics import Metrics
@@ -93,7 +93,7 @@ def create_app(
     for way, breaker in (("read", people.reading), ("write", people.writing)):
         metrics.store_paused.labels(way).set_function(partial(_is_open, breaker))
     neighbourhood = Neighbourhood(graph, stores.events, config.store_timeout_seconds)
-    feedback = Feedback(3600.0 * config.feedback_half_life_hours, config.feedback_items)
+    feedback = FeedbackByTenant(3600.0 * config.feedback_half_life_hours, config.feedback_items)
     parts = Parts(
         config,
         live,

@@ -1,4 +1,4 @@
-"""Feedback: how often each item was shown and clicked lately, whoever it was that saw it.
+"""Feedback: how often each item was shown and clicked lately, whoever it was that saw it, by tenant.
 
 Counts are halved with time, so that an item which nobody clicks any more loses its old clicks. They are of items alone:
 nothing in here says who clicked. They are kept in memory, by each server for itself, and are gone with it.
@@ -87,3 +87,20 @@ class Feedback:
         self._counts[item_id] = _Count(shows, clicks, now)
         if len(self._counts) > self._most:
             self._counts.popitem(last=False)
+
+
+class FeedbackByTenant:
+    """Counts that one tenant's people make are another's nowhere: each has its own, and so has who has no tenant.
+
+    Tenants are those of API keys, so there are not many; `most` items are counted for each.
+    """
+
+    def __init__(self, half_life_seconds: float = HALF_LIFE_SECONDS, most: int = MOST_ITEMS) -> None:
+        self._half_life, self._most = half_life_seconds, most
+        self._by_tenant: dict[str | None, Feedback] = {None: Feedback(half_life_seconds, most)}
+
+    def of(self, tenant: str | None) -> Feedback:
+        """That tenant's counts."""
+        if tenant not in self._by_tenant:
+            self._by_tenant[tenant] = Feedback(self._half_life, self._most)
+        return self._by_tenant[tenant]

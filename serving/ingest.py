@@ -8,7 +8,7 @@ from pydantic import JsonValue, ValidationError
 from feature_store.errors import BadInput, StoreUnavailable
 from feature_store.events import Event
 from feature_store.history_limits import HistoryLimits
-from serving.access.tenants import person_of
+from serving.access.tenants import person_of, reply_of
 from serving.errors import Fault
 from serving.feedback import Feedback
 from serving.metrics import Metrics
@@ -25,7 +25,8 @@ class Judged(NamedTuple):
 
     accepted: index -> the event.
     refused: index -> what is wrong with it.
-    joined: index of an accepted event -> the recommendation that it follows, where it names one. It is not stored.
+    joined: index of an accepted event -> the reply that it follows, where it names one, as the server remembers it
+        (`serving.access.tenants.reply_of`): one of another tenant is none. It is not stored.
     """
 
     accepted: Mapping[int, Event]
@@ -60,7 +61,7 @@ def judge(
             continue
         accepted[index] = Event(body.event_id, person, body.item_id, body.event, timestamp, body.value, body.vertical)
         if body.recommendation_id is not None:
-            joined[index] = body.recommendation_id
+            joined[index] = reply_of(tenant, body.recommendation_id)
     return Judged(accepted, refused, joined)
 
 

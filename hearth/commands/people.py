@@ -7,6 +7,7 @@ import time
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -242,11 +243,14 @@ def import_ties(
         str, typer.Option("--store", metavar="PLACE", help="The social graph's SQLite file, or redis://host:port.")
     ],
     other: Annotated[str, typer.Option(help="The column with the other end.")] = "friend_id",
+    tenant: TenantOption = None,
     store_key: StoreKeyOption = None,
     redis_settings: RedisSettingsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add ties to a social graph: all lines of the file or, if one is bad, none. Again, it changes nothing.
+
+    Ids are as clients send them. With `--tenant` they are that tenant's people, at both ends.
 
     Example: `hearth people import-ties edges.csv.gz --kind friend --store social.sqlite`
     """
@@ -258,9 +262,11 @@ def import_ties(
     from hearth.cells import present_keys
     from hearth.cells import redis_settings as settings_of
     from hearth.trust import store_keys
+    from serving.access.tenants import person_of
 
     redis = settings_of(store, redis_settings)
-    for _ in read_ties(file, kind.value, other):  # before a key or a graph is made for it
+    known_as = partial(person_of, tenant)
+    for _ in read_ties(file, kind.value, other, known_as):  # before a key or a graph is made for it
         pass
     is_there = redis is None and Path(store).exists()
     keys = present_keys(store_key if is_there else store_keys(store_key))
@@ -272,7 +278,7 @@ def import_ties(
                 graph = await opened.enter_async_context(open_sqlite_graph(Path(store), keys))
             else:
                 graph = await opened.enter_async_context(open_redis_graph(with_password(redis), keys))
-            return await imported(file, kind.value, graph, other)
+            return await imported(file, kind.value, graph, other, known_as)
 
     done = asyncio.run(run())
     if as_json:

@@ -34,6 +34,17 @@ def person_of(tenant: str | None, user_id: str) -> str:
     return person
 
 
+def reply_of(tenant: str | None, recommendation_id: str) -> str:
+    """What a server remembers a reply by, so that events find those of their own tenant alone.
+
+    >>> reply_of("shop", "96f9"), reply_of(None, "96f9")
+    ('shop 96f9', '96f9')
+
+    recommendation_id: hexadecimal digits.
+    """
+    return recommendation_id if tenant is None else f"{tenant} {recommendation_id}"
+
+
 def placement_of(placements: Mapping[str, Placement], name: str, tenant: str | None) -> Placement:
     """That placement, where it is the tenant's; raises `UnknownPlacement`, also for another's: nobody learns of it."""
     placement = placements.get(name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from starlette.background import BackgroundTask, BackgroundTasks
 
+from serving.access.tenants import reply_of
 from serving.ads.replying import with_ads
 from serving.assortment.assortment import Assortment
 from serving.attribution import Origin
@@ -87,7 +88,7 @@ def count(parts: Parts, question: Question, ranked: RankedList, view: View) -> N
     parts.online.take(question.name, view, ranked)
     on_trial = view.model is parts.trials.shadow.model
     origin = Origin(question.name, ranked.model_id, arm_label(question.arms), on_trial=on_trial)
-    parts.attribution.remember(question.recommendation_id, origin, time.monotonic())
+    parts.attribution.remember(_named(question), origin, time.monotonic())
 
 
 def afterwards(parts: Parts, question: Question, ranked: RankedList, view: View) -> BackgroundTask | None:
@@ -139,8 +140,13 @@ def _comparison(parts: Parts, question: Question, ranked: RankedList, view: View
 async def _listed(parts: Parts, question: Question, source: LiveModel) -> tuple[RankedList, View]:
     view = _view(parts, question, source)
     sponsor = _sponsor(parts, view, source)
-    ranked = await with_ads(question.asked, question.person, view, sponsor, parts.desk, question.recommendation_id)
+    ranked = await with_ads(question.asked, question.person, view, sponsor, parts.desk, _named(question))
     return ranked, view
+
+
+def _named(question: Question) -> str:
+    """What events that follow the reply find it by: those of its tenant."""
+    return reply_of(question.placement.tenant, question.recommendation_id)
 
 
 def _view(parts: Parts, question: Question, source: LiveModel) -> View:
@@ -150,7 +156,7 @@ def _view(parts: Parts, question: Question, source: LiveModel) -> View:
     if unknown := unknown_fields(asked.filters, shown) if shown.has_catalogue else list(asked.filters):
         raise RequestRefused([Fault(f"#/filters/{field}", _why_unknown(field, shown)) for field in unknown])
     seed = int(question.recommendation_id, 16)
-    return View(question.placement, model, shown, time.time(), seed, parts.feedback)
+    return View(question.placement, model, shown, time.time(), seed, parts.feedback.of(question.placement.tenant))
 
 
 def _why_unknown(field: str, shown: Assortment) -> str:

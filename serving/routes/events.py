@@ -35,8 +35,9 @@ def add_events(app: FastAPI, parts: Parts) -> None:
         if len(body.events) > most:
             raise RequestRefused([Fault("#/events", f"a batch has at most {most} events")])
         now = time.time()
-        judged = judge(body.events, now, tenant=caller_of(request).tenant)
-        new = await ingest(judged, parts.people, parts.live.model, parts.metrics, parts.feedback, now)
+        tenant = caller_of(request).tenant
+        judged = judge(body.events, now, tenant=tenant)
+        new = await ingest(judged, parts.people, parts.live.model, parts.metrics, parts.feedback.of(tenant), now)
         await settle(judged, parts.desk, parts.metrics)
         attribute(parts, judged, new)
         outcomes = [

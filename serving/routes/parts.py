@@ -14,7 +14,7 @@ from serving.ads.desk import AdDesk
 from serving.attribution import Attribution
 from serving.config import ServingConfig
 from serving.erasures import Erasures
-from serving.feedback import Feedback
+from serving.feedback import FeedbackByTenant
 from serving.live import LiveModel
 from serving.metrics import Metrics
 from serving.neighbours import Neighbourhood
@@ -33,7 +33,7 @@ class Parts:
     live: LiveModel
     people: People
     metrics: Metrics
-    feedback: Feedback
+    feedback: FeedbackByTenant
     neighbourhood: Neighbourhood
     desk: AdDesk
     catalogues: ItemStore | None = None

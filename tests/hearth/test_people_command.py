@@ -22,6 +22,8 @@ from feature_store.redis_settings import RedisSettings
 from feature_store.registry import Registry
 from feature_store.signing import SigningKey, TrustedKeys
 from feature_store.social_graph import Tie
+from feature_store.social_graph_sqlite import open_sqlite_graph
+from serving.access.tenants import person_of
 from tests.feature_store.drafts import a_draft
 from tests.hearth.command import Command, Ended
 from tests.redis_server import RedisServer, running_redis
@@ -210,6 +212,26 @@ def test_ties_are_imported_whole_or_not_at_all(run: Run, tmp_path: Path, redis_s
     assert "line 3" in run(*arguments).error()
     edges.write_text("user_id,friend_id\n7,8\n")
     assert run(*arguments, "--json").json()["added"] == 1
+
+
+def test_ties_of_a_tenant_are_other_peoples_than_those_of_nobody(run: Run, tmp_path: Path) -> None:
+    edges, keys, store = tmp_path / "edges.csv", tmp_path / "store.keys", tmp_path / "social.sqlite"
+    arguments = ("people", "import-ties", edges, "--kind", "friend", "--store", store, "--store-key", keys)
+    edges.write_text("user_id,friend_id\n1,2\n")
+    for tenant in ((), ("--tenant", "shop"), ("--tenant", "forum")):
+        assert run(*arguments, *tenant, "--json").json()["added"] == 1
+        assert run(*arguments, *tenant, "--json").json()["added"] == 0
+
+    async def friends() -> list[tuple[str, ...]]:
+        async with open_sqlite_graph(store, keys_from_file(keys)) as graph:
+            return [await graph.friends(person_of(tenant, "1")) for tenant in (None, "shop", "forum")]
+
+    assert asyncio.run(friends()) == [(person_of(tenant, "2"),) for tenant in (None, "shop", "forum")]
+    for line, said in ((",2", "person of a tie has 1 to 256"), (f"{'x' * 251},2", "at most 250 characters here")):
+        edges.write_text(f"user_id,friend_id\n{line}\n")
+        error = run(*arguments, "--tenant", "shop").error()
+        assert "line 2" in error
+        assert said in error
 
 
 def test_a_slip_of_the_pen_is_said_and_makes_nothing(run: Run, tmp_path: Path) -> None:

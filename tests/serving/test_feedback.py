@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from feature_store.errors import BadInput
 from feature_store.events import Event
-from serving.feedback import Feedback
+from serving.feedback import Feedback, FeedbackByTenant
 from tests.serving.stocked import NOW
 
 HOUR = 3600.0
@@ -71,6 +71,15 @@ def test_of_too_many_items_those_longest_silent_are_forgotten() -> None:
         feedback.take([event(item_id, "impression")], NOW)
     assert len(feedback) == 3
     assert [counted(feedback, item_id)[0] for item_id in "abcd"] == [2.0, 0.0, 1.0, 1.0]
+
+
+def test_each_tenant_has_counts_of_its_own_that_are_as_long_and_as_many() -> None:
+    by_tenant = FeedbackByTenant(half_life_seconds=HOUR, most=1)
+    by_tenant.of("shop").take([event("a", "click"), event("b", "click")], NOW)
+    by_tenant.of(None).take([event("a", "impression")], NOW)
+    later = {tenant: counted(by_tenant.of(tenant), "a", NOW + HOUR) for tenant in ("shop", None, "forum")}
+    assert sum(counted(by_tenant.of("shop"), item_id, NOW + HOUR)[1] for item_id in "ab") == 0.5
+    assert (later[None], later["forum"]) == ((0.5, 0.0), (0.0, 0.0))
 
 
 @pytest.mark.parametrize(("half_life", "most"), [(0.0, 1), (math.nan, 1), (1.0, 0)])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_store.errors import BadInput
-from serving.access.tenants import person_of, placement_of
+from serving.access.tenants import person_of, placement_of, reply_of
 from serving.errors import UnknownPlacement
 from serving.placements.settings import Placement
 
@@ -31,6 +31,13 @@ def test_no_id_can_be_written_so_that_it_means_another_tenants_person(
 @given(st.text(st.characters(exclude_characters="\x1f"), min_size=1, max_size=256))
 def test_without_tenants_an_id_stays_what_it_is(user_id: str) -> None:
     assert person_of(None, user_id) == user_id
+
+
+@given(TENANTS, st.text("0f", min_size=1, max_size=3), TENANTS, st.text("0f", min_size=1, max_size=3))
+def test_two_replies_are_one_only_where_tenant_and_id_are(
+    tenant: str | None, reply: str, other: str | None, other_reply: str
+) -> None:
+    assert (reply_of(tenant, reply) == reply_of(other, other_reply)) == ((tenant, reply) == (other, other_reply))
 
 
 def test_an_id_that_does_not_fit_beside_its_tenant_is_refused_with_what_would() -> None:
