@@ -20,6 +20,7 @@ from serving.placements.settings import GraphSource, Placement
 from serving.request import Neighbours
 
 _LOG = logging.getLogger("serving.neighbours")
+_NOBODY = "hearth-readiness"  # whose empty ties are read to see whether the graph answers
 
 
 class Neighbourhood:
@@ -68,6 +69,14 @@ class Neighbourhood:
             raise StoreUnavailable(
                 f"the social graph did not answer in {self._timeout_seconds} s: {type(error).__name__}"
             ) from error
+
+    async def answers(self) -> bool:
+        """Whether the graph can be read now."""
+        try:
+            await self.read(_NOBODY)
+        except StoreUnavailable:
+            return False
+        return True
 
     async def _read(self, late: LateGraph, person: str, source: GraphSource | None, before_ids: str) -> Neighbours:
         graph = await late.graph()

@@ -86,7 +86,7 @@ class Liveness(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether recommendations are answered, and what was looked at: the model, the store, the files of settings."""
+    """Whether recommendations are answered, and what was looked at: model, stores, files of settings."""
 
     status: Literal["ok"]
     checks: dict[str, dict[str, JsonValue]]

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Literal, NoReturn, TypeAlias, TypeVar
 
-from feature_store.ad_counters import AdCounters
+from feature_store.ad_counters import AdCounters, Cap
 from feature_store.errors import StoreError, StoreUnavailable
 from feature_store.item_store import ItemStore
 from serving.ads.admission import admitted
@@ -28,6 +28,7 @@ from serving.ads.settings import AdsSettings
 from serving.sources.asked import Asked
 
 _LOG = logging.getLogger("serving.ads")
+_NOBODY = "hearth-readiness"  # of whom, and of which ad, nothing is counted
 _LONGEST_WAIT = 2.0  # seconds between attempts to open the books
 
 Answer = TypeVar("Answer")
@@ -130,6 +131,20 @@ class AdDesk:
         impression = impression_id(recommendation_id, ad)
         spend = await self._in_time(books.counters.try_spend(offer.campaign, impression, offer.price, budget))
         return "paid" if spend.counted else "over-budget"
+
+    async def answers(self) -> bool:
+        """Whether what is counted of ads, and what was offered, can be read now."""
+        try:
+            books = self._opened()
+            counters = books.counters
+            await self._in_time(
+                asyncio.gather(
+                    counters.shown(_NOBODY, [Cap(_NOBODY, 1)]), counters.spent(_NOBODY), books.ledger.counts([_NOBODY])
+                )
+            )
+        except StoreUnavailable:
+            return False
+        return True
 
     @property
     def counters(self) -> AdCounters | None:

@@ -1,5 +1,6 @@
 """`GET /livez`, `/readyz`, `/metrics` and `/version`."""
 
+import asyncio
 import importlib.metadata
 
 from fastapi import FastAPI
@@ -8,7 +9,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from serving.live import LiveModel
 from serving.openapi import OPEN_TO_ALL, described
-from serving.people import People
 from serving.problems import respond, unready
 from serving.replies import Liveness, Readiness
 from serving.routes.parts import Parts
@@ -38,7 +38,7 @@ def add_health(app: FastAPI, parts: Parts) -> None:
     )
     async def readyz() -> Response:
         """For a balancer. `checks` says what was looked at, in a 503 too."""
-        checks = {"model": _model_check(parts.live), "store": await _store_check(parts.people), **parts.files.checks()}
+        checks = {"model": _model_check(parts.live), **await _store_checks(parts), **parts.files.checks()}
         if parts.live.model is None:
             return respond(unready(checks))
         return JSONResponse({"status": "ok", "checks": checks})
@@ -64,5 +64,15 @@ def _model_check(live: LiveModel) -> dict[str, object]:
     return check
 
 
-async def _store_check(people: People) -> dict[str, object]:
-    return {"status": "ok" if await people.answers() else "unavailable"}
+async def _store_checks(parts: Parts) -> dict[str, object]:
+    """Of what lists are made with: the store, and where a placement needs them, the graph and the counters of ads.
+
+    All are asked together: the reply waits for the slowest of them, and an orchestrator's patience is short.
+    """
+    asked = {"store": parts.people.answers()}
+    if any(placement.uses_graph for placement in parts.files.placements().values()):
+        asked["social-graph"] = parts.neighbourhood.answers()
+    if parts.desk.known.places.verticals():
+        asked["ad-counters"] = parts.desk.answers()
+    found = await asyncio.gather(*asked.values())
+    return {name: {"status": "ok" if answers else "unavailable"} for name, answers in zip(asked, found, strict=True)}
