@@ -4,6 +4,7 @@ The model in the shadow stage is followed likewise, by a second `LiveModel`; bot
 """
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Iterable
@@ -108,6 +109,9 @@ class LiveModel:
                 stocked = await self.stock.for_model(model)
                 self._swap(model)
                 self.stock.shown = stocked
+                # What is there now stays: to look through it for garbage, catalogues and all, would keep requests
+                # waiting for a tenth of a second, again and again. The model that goes needs no such look.
+                gc.freeze()
         except (HearthError, OSError) as error:
             self._failed(promoted, error)
 
