@@ -11,6 +11,7 @@ from feature_store.item_store import MOST_AT_ONCE
 from feature_store.redis_settings import RedisSettings
 from serving.ads.settings import require_sponsors
 from serving.experiments import Experiment
+from serving.placements.needs import Server, require_needs
 from serving.placements.settings import PLACEMENT_NAME, Placement, default_placements
 from serving.schemas import LONGEST_LIST
 from serving.trial import TrialSettings
@@ -155,14 +156,21 @@ class ServingConfig(BaseModel):
             raise ValueError("store and redis are two places for the same; name one of them")
         if self.social_graph is not None and self.store is None:
             raise ValueError("social_graph is a file beside store; a redis holds the social graph itself")
-        if self.social_graph is None and self.redis is None:
-            for name, placement in self.placements.items():
-                if placement.uses_graph:
-                    raise ValueError(f"placement {name!r} asks the social graph, and there is none: name social_graph")
         if self.ad_counters is not None and self.store is None:
             raise ValueError("ad_counters is a file beside store; a redis holds the counters of ads itself")
         if self.items is not None and self.items_redis is not None:
             raise ValueError("items and items_redis are two places for the same; name one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _placements_have_what_they_need(self) -> "ServingConfig":
+        has = Server(
+            graph=self.social_graph is not None or self.redis is not None,
+            catalogue=self.items is not None or self.items_redis is not None,
+            counters=self.ad_counters is not None
+            or self.store is None,  # with people in memory, counters are there too
+        )
+        require_needs(self.placements, has)
         return self
 
     @model_validator(mode="after")

@@ -303,7 +303,8 @@ def test_the_example_is_a_file_of_placements(tmp_path: Path) -> None:
     content = file.read_bytes()
     placements = parse_placements(file, content)
     assert placements["banner"].ads is not None
-    config = config_of(Publisher(tmp_path), placements=placements)
+    place = {"store": tmp_path / "store.sqlite", "items": tmp_path / "i.sqlite", "ad_counters": tmp_path / "ads.sqlite"}
+    config = config_of(Publisher(tmp_path), placements=placements, **place)
     assert config.placements["front-page"].sponsored is not None
     told = r"'front-page' takes ads from 'banner', which is no placement with ads of the same tenant"
     with pytest.raises(ValueError, match=told):
