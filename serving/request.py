@@ -9,6 +9,7 @@ from feature_store.embedding import UserEmbedding
 from feature_store.met import MetItems
 from feature_store.query_tower import Context
 from feature_store.social_graph import Relation
+from feature_store.vector_noise import NoiseSettings
 from serving.errors import Fault, RequestRefused
 from serving.placements.conditions import Condition
 
@@ -24,6 +25,7 @@ class RecommendationRequest:
     session_item_ids: what the person met just now; counts for this reply and is not kept.
     query_vector: float32, shape (dim,), folded in by the person's own device; used in memory for this reply only.
     checkpoint_id: the checkpoint that the vector belongs to; there if and only if the vector is.
+    noise: what the person's own device states to have noised the vector by; nothing here depends on it.
     exclude_item_ids: items that must not come back.
     filters: what the items must be besides; see `serving.placements.conditions`.
     like_item_id: the item to which similar ones are asked for.
@@ -41,6 +43,7 @@ class RecommendationRequest:
     session_item_ids: tuple[str, ...] | None = None
     query_vector: Float32Array | None = None
     checkpoint_id: str | None = None
+    noise: NoiseSettings | None = None
     exclude_item_ids: tuple[str, ...] = ()
     filters: Condition = field(default_factory=dict)
     like_item_id: str | None = None
@@ -60,6 +63,8 @@ class RecommendationRequest:
                 faults.append(Fault("#/checkpoint_id", "a vector names the checkpoint that it was folded in on"))
         elif self.checkpoint_id is not None:
             faults.append(Fault("#/checkpoint_id", "only a query_vector belongs to a checkpoint"))
+        if self.noise is not None and self.query_vector is None:
+            faults.append(Fault("#/noise", "only a query_vector is noised"))
         if faults:
             raise RequestRefused(faults)
 

@@ -7,6 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from feature_store.events import LONGEST_ID
 from feature_store.item_fields import VERTICAL_NAME
+from feature_store.vector_noise import LARGEST_EPSILON, NoiseMechanism
 from serving.candidates import Source
 from serving.placements.conditions import Condition
 
@@ -46,6 +47,13 @@ class ContextBody(_Received):
     device: Id | None = Field(default=None, description="its class, by the name that training has for it")
 
 
+class StatedNoise(_Received):
+    """What a vector was noised by on the person's device, as that states it: nobody else can check it."""
+
+    mechanism: NoiseMechanism
+    epsilon: float = Field(gt=0, le=LARGEST_EPSILON, description="of local differential privacy, of this one vector")
+
+
 class RecommendBody(_Received):
     """Who asks, and for what. At most one of: a user id (with or without session events), session events, a vector."""
 
@@ -64,6 +72,7 @@ class RecommendBody(_Received):
     checkpoint_id: Annotated[str, Field(min_length=1, max_length=80)] | None = Field(
         default=None, description="the checkpoint that query_vector was folded in on"
     )
+    noise: StatedNoise | None = Field(default=None, description="what query_vector was noised by, where it was")
     exclude_item_ids: list[Id] = Field(
         default_factory=list,
         max_length=LONGEST_LIST,
@@ -136,6 +145,7 @@ class RecommendMeta(BaseModel):
     )
     unknown_items: int = Field(description="items of the session and the exclusions that the model does not know")
     took_ms: float
+    noise: StatedNoise | None = Field(default=None, description="of the query_vector, as the request states it")
 
 
 class RecommendReply(BaseModel):

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from feature_store.errors import BadInput, HearthError, StoreUnavailable
 from feature_store.query_tower import Context, ContextFeature
+from feature_store.vector_noise import NoiseSettings
 from serving.access.gate import caller_of
 from serving.access.tenants import person_of, placement_of
 from serving.ads.terms import Terms
@@ -39,6 +40,7 @@ from serving.schemas import (
     RecommendedItem,
     RecommendMeta,
     RecommendReply,
+    StatedNoise,
 )
 from serving.session import session_items
 
@@ -111,7 +113,7 @@ async def _replied(
     question = Question(placement, settings, asked, person, recommendation_id, arms)
     ranked, view = await answered(parts, question, source)
     count(parts, question, ranked, view)
-    return _reply(ranked, recommendation_id, arms, started), afterwards(parts, question, ranked, view)
+    return _reply(ranked, recommendation_id, arms, body.noise, started), afterwards(parts, question, ranked, view)
 
 
 def _settings_of(parts: Parts, arms: Mapping[str, str], tenant: str | None) -> Placement | None:
@@ -167,6 +169,7 @@ def _request_of(body: RecommendBody, config: ServingConfig, tenant: str | None) 
         session_item_ids=None if body.session_events is None else met,
         query_vector=vector,
         checkpoint_id=body.checkpoint_id,
+        noise=None if body.noise is None else NoiseSettings(body.noise.mechanism, body.noise.epsilon),
         exclude_item_ids=(*body.exclude_item_ids, *hidden),
         filters=body.filters,
         like_item_id=body.like_item_id,
@@ -199,7 +202,9 @@ def _terms(terms: Terms) -> AdTerms:
     )
 
 
-def _reply(ranked: RankedList, recommendation_id: str, arms: Mapping[str, str], started: float) -> RecommendReply:
+def _reply(
+    ranked: RankedList, recommendation_id: str, arms: Mapping[str, str], noise: StatedNoise | None, started: float
+) -> RecommendReply:
     return RecommendReply(
         recommendation_id=recommendation_id,
         model_id=ranked.model_id,
@@ -220,5 +225,6 @@ def _reply(ranked: RankedList, recommendation_id: str, arms: Mapping[str, str], 
             degraded=list(ranked.degraded),
             unknown_items=ranked.unknown_items,
             took_ms=round((time.perf_counter() - started) * 1e3, 3),
+            noise=noise,
         ),
     )
