@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -26,7 +27,7 @@ from feature_store.social_graph_redis import open_redis_graph
 from feature_store.social_graph_sqlite import open_sqlite_graph
 from feature_store.sqlite import open_sqlite
 from feature_store.stores import LocalStores
-from serving.access.certificate import require_certificate
+from serving.access.certificate import always_latest
 from serving.access.polling import PolledSelector
 from serving.ads.books import Books, open_books
 from serving.ads.desk import AdDesk
@@ -45,7 +46,7 @@ from serving.recall import RecallProbe
 from serving.settings_files import read_files, verticals_of
 from serving.sweep import keep_folded_in
 from serving.trials import Trials
-from serving.watched_file import watch
+from serving.watched_file import WatchedFile, watch
 
 _LOG = logging.getLogger("serving.server")
 _WAITING_CONNECTIONS = 2048  # that the kernel keeps for us until we accept them
@@ -80,7 +81,6 @@ async def serve(
     trusted = TrustedKeys(PublicKey.load(path) for path in config.trusted_keys)
     registry = Registry(config.registry, trusted, config.copies)
     files = read_files(config, metrics)
-    require_certificate(config.certificate, config.certificate_key)
     with _bound(config) as bound:
         async with (
             _stores(config) as stores,
@@ -124,6 +124,7 @@ async def serve(
                 ),
                 bound,
                 config,
+                files.certificate,
                 listening,
                 unread_since,
             )
@@ -206,6 +207,7 @@ async def _listen(
     app: ASGIApp,
     bound: socket.socket,
     config: ServingConfig,
+    certificate: WatchedFile[ssl.SSLContext] | None,
     listening: Callable[[str], None] | None,
     unread_since: Callable[[], float],
 ) -> None:
@@ -221,13 +223,12 @@ async def _listen(
         server_header=False,
         http=protocol(limits_of(config), stopping, unread_since),
         backlog=ACCEPTED_AT_ONCE,
-        ssl_certfile=config.certificate,
-        ssl_keyfile=config.certificate_key,
+        ssl_context_factory=None if certificate is None else lambda *_: always_latest(lambda: certificate.value),
         timeout_keep_alive=config.keep_alive_seconds,
         timeout_graceful_shutdown=config.drain_seconds,
     )
     host, port = bound.getsockname()[:2]
-    scheme = "http" if config.certificate is None else "https"
+    scheme = "http" if certificate is None else "https"
     address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
     server = _Server(settings, address, stopping, listening)
     serving = asyncio.create_task(server.serve([bound]))

@@ -1,5 +1,6 @@
-"""Settings that a server reads from files, and goes on reading while it runs: placements and API keys."""
+"""Settings that a server reads from files, and goes on reading while it runs: placements, API keys, a certificate."""
 
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from feature_store.errors import BadInput
 from feature_store.faults import faults_of
+from serving.access.certificate import context_of
 from serving.access.keys import ApiKeys, parse_keys
 from serving.config import ServingConfig
 from serving.metrics import Metrics
@@ -24,12 +26,14 @@ class SettingsFiles:
 
     keys: None where nobody needs one.
     placements_file: None where placements are configured without one.
+    certificate: what handshakes are answered with; None where there is no HTTPS.
     watched: the files.
     """
 
     placements: Callable[[], Mapping[str, Placement]]
     keys: Callable[[], ApiKeys] | None
     placements_file: WatchedFile[Mapping[str, Placement]] | None
+    certificate: WatchedFile[ssl.SSLContext] | None
     watched: tuple[WatchedFile[Any], ...]
 
     def verticals(self) -> set[str]:
@@ -56,17 +60,26 @@ def read_files(config: ServingConfig, metrics: Metrics) -> SettingsFiles:
         HearthError: a file does not hold what it should; the message names it.
         OSError: it cannot be read.
     """
-    placements = keys = None
+    placements = keys = certificate = None
     if config.placements_file is not None:
         parse = partial(_parse_fitting, config)
         placements = WatchedFile(config.placements_file, parse, "placements", metrics.file_loads)
     if config.api_keys is not None:
         keys = WatchedFile(config.api_keys, parse_keys, "api-keys", metrics.file_loads)
+    if config.certificate is not None and config.certificate_key is not None:
+        certificate = _watched_certificate(config.certificate, config.certificate_key, metrics)
     return SettingsFiles(
         (lambda: config.placements) if placements is None else (lambda: placements.value),
         None if keys is None else (lambda: keys.value),
         placements,
-        tuple(file for file in (placements, keys) if file is not None),
+        certificate,
+        tuple(file for file in (placements, keys, certificate) if file is not None),
+    )
+
+
+def _watched_certificate(certificate: Path, key: Path, metrics: Metrics) -> WatchedFile[ssl.SSLContext]:
+    return WatchedFile(
+        certificate, lambda file, _: context_of(file, key), "certificate", metrics.file_loads, beside=[key]
     )
 
 

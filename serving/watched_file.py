@@ -32,18 +32,26 @@ class WatchedFile(Generic[Value]):
         parse: what its name and content mean; raises `HearthError`.
         what: it is, for the log and the metric: "placements".
         loads: counts each content that came, by what it is and the outcome.
+        beside: other files that `parse` reads by itself; where one of them changes, the file counts as changed.
 
     Raises:
         HearthError, OSError: there is nothing to begin with.
     """
 
-    def __init__(self, file: Path, parse: Callable[[Path, bytes], Value], what: str, loads: Counter) -> None:
+    def __init__(
+        self,
+        file: Path,
+        parse: Callable[[Path, bytes], Value],
+        what: str,
+        loads: Counter,
+        beside: Sequence[Path] = (),
+    ) -> None:
         self.file, self.what = file, what
-        self._parse, self._loads = parse, loads
-        content = read_regular(file, _LARGEST)
-        self.value = parse(file, content)
+        self._parse, self._loads, self._beside = parse, loads, tuple(beside)
+        contents = self._contents()
+        self.value = parse(file, contents[0])
         self.failure: str | None = None  # the name of the error that keeps the file's present content out
-        self._used = self._judged = _digest(content)
+        self._used = self._judged = _digest(contents)
         self._prepare: Callable[[Value], Awaitable[None]] = _nothing
         for outcome in ("success", "failure"):
             self._loads.labels(what, outcome)  # an alert on the first failure needs the 0 before it
@@ -55,7 +63,7 @@ class WatchedFile(Generic[Value]):
     def digest(self) -> bytes | None:
         """Of the file's content now; None, which counts as a failure, where it cannot be read."""
         try:
-            return _digest(read_regular(self.file, _LARGEST))
+            return _digest(self._contents())
         except (OSError, HearthError) as error:
             self._failed(error, b"")
             return None
@@ -69,10 +77,10 @@ class WatchedFile(Generic[Value]):
     async def take(self, digest: bytes) -> None:
         """Use the file's content if it is still that one, and can be used."""
         try:
-            content = await asyncio.to_thread(read_regular, self.file, _LARGEST)
-            if _digest(content) != digest:
+            contents = await asyncio.to_thread(self._contents)
+            if _digest(contents) != digest:
                 return
-            value = self._parse(self.file, content)
+            value = self._parse(self.file, contents[0])
             await self._prepare(value)
         except (OSError, HearthError) as error:
             self._failed(error, digest)
@@ -81,6 +89,9 @@ class WatchedFile(Generic[Value]):
         self.failure, self._used, self._judged = None, digest, digest
         self._loads.labels(self.what, "success").inc()
         _LOG.info("file read again", extra={"fields": {"file": str(self.file), "what": self.what}})
+
+    def _contents(self) -> list[bytes]:
+        return [read_regular(file, _LARGEST) for file in (self.file, *self._beside)]
 
     def _failed(self, error: Exception, digest: bytes) -> None:
         if self.failure is not None and self._judged == digest:
@@ -106,5 +117,5 @@ async def _nothing(_value: object) -> None:
     """Of a file whose content is used as it is."""
 
 
-def _digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()
+def _digest(contents: Sequence[bytes]) -> bytes:
+    return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).digest()

@@ -119,3 +119,27 @@ def test_a_file_that_cannot_be_used_at_the_start_is_an_error(tmp_path: Path) -> 
         Watched(tmp_path / "number")
     with pytest.raises(FileNotFoundError):
         Watched(tmp_path / "none")
+
+
+@pytest.mark.anyio
+async def test_where_a_file_beside_it_changes_it_is_read_again(tmp_path: Path) -> None:
+    file, unit = tmp_path / "number", tmp_path / "unit"
+    file.write_text("1")
+    unit.write_text("10")
+    loads = Counter("loads", "of files", ("file", "outcome"), registry=CollectorRegistry())
+    watched = WatchedFile(file, lambda at, content: number_in(at, content) * int(unit.read_text()), "n", loads, [unit])
+
+    async def look() -> int:
+        digest = watched.digest()
+        if digest is not None and watched.has_changed(digest):
+            await watched.take(digest)
+        return watched.value
+
+    assert await look() == 10
+    unit.write_text("100")
+    assert await look() == 100
+    file.write_text("110")  # with "00" beside it the same letters, and another content
+    unit.write_text("0")
+    assert await look() == 0
+    unit.unlink()
+    assert (await look(), watched.failure) == (0, "FileNotFoundError")

@@ -16,14 +16,21 @@ class Authority:
 
     def __init__(self, folder: Path) -> None:
         self.authority, self.certificate, self.key = (folder / f"{name}.pem" for name in ("ca", "server", "key"))
-        own, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-        signed = _signed(_NAME, own.public_key(), own, x509.BasicConstraints(ca=True, path_length=0))
+        self._own = ec.generate_private_key(ec.SECP256R1())
+        signed = _signed(_NAME, self._own.public_key(), self._own, x509.BasicConstraints(ca=True, path_length=0))
+        self.authority.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        certificate, key = self.signed()
+        self.certificate.write_bytes(certificate)
+        self.key.write_bytes(key)
+
+    def signed(self) -> tuple[bytes, bytes]:
+        """Another certificate of 127.0.0.1, and its key, as PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
         here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        server = _signed(x509.Name([]), key.public_key(), own, here)
+        server = _signed(x509.Name([]), key.public_key(), self._own, here)
         pem = serialization.Encoding.PEM
-        self.authority.write_bytes(signed.public_bytes(pem))
-        self.certificate.write_bytes(server.public_bytes(pem))
-        self.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        written = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        return server.public_bytes(pem), written
 
 
 def _signed(
