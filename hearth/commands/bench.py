@@ -13,6 +13,7 @@ from hearth.commands.bench_scale import scale
 from hearth.commands.bench_simulation import simulation
 from hearth.commands.bench_social import social
 from hearth.commands.bench_store import store
+from hearth.commands.bench_swap import swap
 from hearth.commands.bench_tables import tables
 from hearth.commands.bench_verticals import verticals
 
@@ -32,6 +33,7 @@ app.command("scale")(scale)
 app.command("simulation")(simulation)
 app.command("social")(social)
 app.command("store")(store)
+app.command("swap")(swap)
 app.command("verticals")(verticals)
 app.command("leave-one-out")(leave_one_out)
 app.command("tables")(tables)

@@ -1,0 +1,121 @@
+"""A server in a process of its own, watched from outside: what its log says and when, and how much memory it holds."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from serving.config import ServingConfig
+
+_PATIENCE = 120.0  # seconds for a line of the log
+_LOOK = 0.01  # seconds between two looks at the log
+_SAMPLE = 0.02  # seconds between two samples of memory
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class ServerFailed(Exception):
+    """The server ended, or did not do what it was asked to; the message has the end of its log."""
+
+
+class Served:
+    """A running server.
+
+    Raises:
+        ServerFailed: it does not listen.
+    """
+
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self._process, self._log = process, log
+        self.address = str(self._logged(0, "listening")[1]["address"])
+
+    def log_size(self) -> int:
+        """Bytes of the log: from there on lies what comes after this moment."""
+        return self._log.stat().st_size
+
+    def logged(self, since: int, message: str, **fields: str) -> float:
+        """When the first line with that message and those fields was written, in seconds of `time.monotonic`.
+
+        since: bytes of the log that are not looked at.
+
+        Raises:
+            ServerFailed: no such line comes.
+        """
+        return self._logged(since, message, **fields)[0]
+
+    def post(self, path: str, body: object) -> Any:
+        """The reply to a request that has to succeed; raises `urllib.error.HTTPError`."""
+        content = json.dumps(body).encode()
+        asked = Request(f"{self.address}{path}", content, {"content-type": "application/json"})  # noqa: S310 - our server
+        with urlopen(asked, timeout=_PATIENCE) as reply:  # noqa: S310 - our server
+            return json.load(reply)
+
+    def megabytes(self) -> float:
+        """Memory that the process holds now (resident set size, 10^6 bytes); 0 where there is no /proc."""
+        try:
+            return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * _PAGE / 1e6
+        except OSError:
+            return 0.0
+
+    @contextmanager
+    def highest_memory(self) -> Iterator[list[float]]:
+        """A list that holds, after the block, the samples of memory taken in it, in 10^6 bytes."""
+        samples, ended = [self.megabytes()], threading.Event()
+
+        def sample() -> None:
+            while not ended.wait(_SAMPLE):
+                samples.append(self.megabytes())
+
+        thread = threading.Thread(target=sample)
+        thread.start()
+        try:
+            yield samples
+        finally:
+            ended.set()
+            thread.join()
+
+    def stop(self) -> None:
+        """Tell it to stop; raises `ServerFailed` where it does not end well."""
+        self._process.terminate()
+        if self._process.wait(_PATIENCE):
+            raise ServerFailed(f"the server ended with status {self._process.returncode}: {self._end_of_log()}")
+
+    def _logged(self, since: int, message: str, **fields: str) -> tuple[float, dict[str, Any]]:
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with self._log.open("rb") as log:
+                log.seek(since)
+                whole = log.read().rpartition(b"\n")[0]
+            for line in (json.loads(line) for line in whole.splitlines() if line.startswith(b"{")):
+                if line["message"] == message and fields.items() <= line.items():
+                    wall = datetime.fromisoformat(line["time"]).timestamp()
+                    return wall - time.time() + time.monotonic(), line
+            time.sleep(_LOOK)
+        raise ServerFailed(f"the server did not say {message!r} of {fields}: {self._end_of_log()}")
+
+    def _end_of_log(self) -> str:
+        return self._log.read_text()[-2000:]
+
+
+@contextmanager
+def served(config: ServingConfig, folder: Path) -> Iterator[Served]:
+    """A server that listens; it is gone after the block whatever happens."""
+    file, log = folder / "serving.json", folder / f"serving-{time.monotonic_ns()}.log"
+    file.write_text(config.model_dump_json())
+    environment = {"OPENBLAS_THREAD_TIMEOUT": "4", **os.environ}  # as the command `hearth` has it
+    command = [sys.executable, "-m", "serving", str(file)]
+    with (
+        log.open("wb") as written,
+        subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=written) as process,  # noqa: S603 - our server
+    ):
+        try:
+            yield Served(process, log)
+        finally:
+            process.kill()
