@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from opentelemetry.trace import Tracer
 from starlette.types import ASGIApp
 
 from feature_store.item_store import ItemStore
@@ -84,10 +85,13 @@ def create_app(
     trials: Trials,
     registry: Registry,
     recall: RecallProbe,
+    tracer: Tracer | None = None,
 ) -> ASGIApp:
     """All of it, from the request's id to the reply.
 
     The caller opens and closes the stores, and runs the watch, the desk and the probe, and looks at the files.
+
+    tracer: makes the spans of requests; None for none.
     """
     people = People(stores, config.store_timeout_seconds)
     for way, breaker in (("read", people.reading), ("write", people.writing)):
@@ -117,7 +121,7 @@ def create_app(
     if files.keys is not None:
         app = guarded(app, files.keys, Allowances(), turn_away, open_metrics=config.open_metrics)
     app = allowing(app, config.allowed_origins)
-    return observed(app, metrics, files.placements, config.max_body_bytes, config.body_seconds)
+    return observed(app, metrics, files.placements, config.max_body_bytes, config.body_seconds, tracer)
 
 
 def _is_open(breaker: Breaker) -> float:

@@ -14,6 +14,7 @@ from serving.experiments import Experiment
 from serving.placements.needs import Server, require_needs
 from serving.placements.settings import PLACEMENT_NAME, Placement, default_placements
 from serving.schemas import LONGEST_LIST
+from serving.tracing.settings import TraceSettings
 from serving.trial import TrialSettings
 
 
@@ -92,6 +93,9 @@ class ServingConfig(BaseModel):
     )
     recall_share: float = Field(
         default=0.01, ge=0, le=1, allow_inf_nan=False, description="of replies: how well the index found their items"
+    )
+    traces: TraceSettings | None = Field(
+        default=None, description="where the traces of requests go (OTLP/HTTP); absent: there are none"
     )
     watch_seconds: float = Field(
         default=1.0, gt=0, allow_inf_nan=False, description="between two looks at what is promoted"

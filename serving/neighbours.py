@@ -18,6 +18,7 @@ from serving.breaker import Breaker
 from serving.late_graph import LateGraph
 from serving.placements.settings import GraphSource, Placement
 from serving.request import Neighbours
+from serving.tracing.spans import step
 
 _LOG = logging.getLogger("serving.neighbours")
 _NOBODY = "hearth-readiness"  # whose empty ties are read to see whether the graph answers
@@ -61,7 +62,7 @@ class Neighbourhood:
         if self._graph is None:
             raise StoreUnavailable("there is no social graph")
         try:
-            with self.reading.attempt():
+            with step("read neighbours"), self.reading.attempt():
                 async with asyncio.timeout(self._timeout_seconds):
                     return await self._read(self._graph, person, source, before_ids)
         except (StoreError, TimeoutError) as error:

@@ -4,7 +4,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Container
+from contextlib import nullcontext
 
+from opentelemetry.trace import Tracer
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,13 +14,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.metrics import Metrics
 from serving.problems import framed_twice, stopping
 from serving.trace import request_id
+from serving.tracing.spans import RequestSpan
 
 _LOG = logging.getLogger("serving.requests")
 _BOTH_FRAMES = {b"content-length", b"transfer-encoding"}
+_UNTRACED = nullcontext()
+_UNKNOWN = "unknown"  # of the route that nothing matches
 
 
 def observed(
-    app: ASGIApp, metrics: Metrics, placements: Callable[[], Container[str]], max_body_bytes: int, body_seconds: float
+    app: ASGIApp,
+    metrics: Metrics,
+    placements: Callable[[], Container[str]],
+    max_body_bytes: int,
+    body_seconds: float,
+    tracer: Tracer | None = None,
 ) -> ASGIApp:
     """The app, observed.
 
@@ -26,8 +36,10 @@ def observed(
     refused (RFC 9112, section 6.1). A request that is cancelled, which only the end of the server does, is answered
     by 503.
 
-    What is logged and counted is the template of the route and the name of a configured placement: an address as it
-    was sent, a query string or a body may hold what belongs to a person.
+    What is logged, counted and traced is the template of the route and the name of a configured placement: an address
+    as it was sent, a query string or a body may hold what belongs to a person.
+
+    tracer: makes the span of each request; None for none.
     """
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,7 +47,8 @@ def observed(
             await app(scope, receive, send)
             return
         started = time.perf_counter()
-        identifier = request_id(scope["headers"])
+        span = None if tracer is None else RequestSpan(tracer, scope["method"], scope["headers"])
+        identifier = request_id(scope["headers"]) if span is None else span.request_id
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # a copy: below, it stays what it is
         status, begun = 500, False  # unless a reply begins
@@ -51,7 +64,8 @@ def observed(
             if {name for name, _ in scope["headers"]} >= _BOTH_FRAMES:
                 await framed_twice()(scope, receive, send_named)
                 return
-            await app(scope, _limited(receive, scope, max_body_bytes, body_seconds), send_named)
+            with span or _UNTRACED:
+                await app(scope, _limited(receive, scope, max_body_bytes, body_seconds), send_named)
         except asyncio.CancelledError:
             # Not raised on: this is the whole of the task, and below us it would be logged as a fault of the app.
             if not begun:
@@ -60,18 +74,21 @@ def observed(
             seconds = time.perf_counter() - started
             route = _template(scope)
             placement = scope.get("path_params", {}).get("placement", "")
-            labels = (route, placement if placement in placements() else "", status)
+            placement = placement if placement in placements() else ""
+            labels = (route, placement, status)
             metrics.requests.labels(*labels).inc()
             metrics.seconds.labels(*labels).observe(seconds)
             fields = {"route": route, "status": status, "ms": round(seconds * 1e3, 3), "request_id": identifier}
             _LOG.info("request", extra={"fields": fields})
+            if span is not None:
+                span.end(None if route == _UNKNOWN else route, placement, status)
 
     return answer
 
 
 def _template(scope: Scope) -> str:
     route = scope.get("route")
-    return route.path if isinstance(route, Route) else "unknown"
+    return route.path if isinstance(route, Route) else _UNKNOWN
 
 
 def _limited(receive: Receive, scope: Scope, max_body_bytes: int, body_seconds: float) -> Receive:

@@ -19,6 +19,7 @@ from feature_store.stores import LocalStores
 from serving.breaker import Breaker
 from serving.model import ServingModel
 from serving.request import Person
+from serving.tracing.spans import step
 
 _LOG = logging.getLogger("serving.people")
 _LOCKS = 64  # people share locks: as many as there are people would grow without end
@@ -45,11 +46,13 @@ class People:
 
     async def read(self, user_id: str, model: ServingModel) -> Person:
         """What the person has met, and the embedding; raises `StoreUnavailable`."""
-        return await self._in_time(lambda: self._read(user_id, model), self.reading)
+        with step("read person"):
+            return await self._in_time(lambda: self._read(user_id, model), self.reading)
 
     async def keep(self, events: Sequence[Event]) -> list[bool]:
         """Store events, all or none; True where one is new. Raises `StoreUnavailable`."""
-        return await self._written(lambda: self._stores.events.put(events))
+        with step("write events"):
+            return await self._written(lambda: self._stores.events.put(events))
 
     async def fold_in(self, user_ids: Iterable[str], model: ServingModel) -> int:
         """Fold people in again from their history, and say with how many that failed.
@@ -58,12 +61,13 @@ class People:
         next reply folds the history in for itself.
         """
         failed = 0
-        for user_id in user_ids:
-            async with self._locks[hash(user_id) % _LOCKS]:
-                try:
-                    await self._written(partial(self._fold_in, user_id, model))
-                except StoreUnavailable:
-                    failed += 1
+        with step("fold in"):
+            for user_id in user_ids:
+                async with self._locks[hash(user_id) % _LOCKS]:
+                    try:
+                        await self._written(partial(self._fold_in, user_id, model))
+                    except StoreUnavailable:
+                        failed += 1
         return failed
 
     async def answers(self) -> bool:

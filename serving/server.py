@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 
@@ -45,11 +45,13 @@ from serving.placements.settings import Placement
 from serving.recall import RecallProbe
 from serving.settings_files import read_files, verticals_of
 from serving.sweep import keep_folded_in
+from serving.tracing.opening import exporting
 from serving.trials import Trials
 from serving.watched_file import WatchedFile, watch
 
 _LOG = logging.getLogger("serving.server")
 _WAITING_CONNECTIONS = 2048  # that the kernel keeps for us until we accept them
+_LAST_TRACES_SECONDS = 5.0  # that a receiver of traces which does not answer holds up the end, at most
 
 
 def run(config: ServingConfig, listening: Callable[[str], None] | None = None) -> None:
@@ -81,7 +83,7 @@ async def serve(
     trusted = TrustedKeys(PublicKey.load(path) for path in config.trusted_keys)
     registry = Registry(config.registry, trusted, config.copies)
     files = read_files(config, metrics)
-    with _bound(config) as bound:
+    with _bound(config) as bound, exporting(config.traces, metrics.registry) as export:
         async with (
             _stores(config) as stores,
             _graph(config) as graph,
@@ -121,12 +123,14 @@ async def serve(
                     trials=trials,
                     registry=registry,
                     recall=recall,
+                    tracer=None if export is None else export.tracer,
                 ),
                 bound,
                 config,
                 files.certificate,
                 listening,
                 unread_since,
+                None if export is None else export.close,
             )
             for task in beside:
                 task.cancel()
@@ -210,8 +214,12 @@ async def _listen(
     certificate: WatchedFile[ssl.SSLContext] | None,
     listening: Callable[[str], None] | None,
     unread_since: Callable[[], float],
+    finish: Callable[[float], Awaitable[None]] | None,
 ) -> None:
-    """Answer requests until told to stop by a signal or by cancellation, then let those under way finish."""
+    """Answer requests until told to stop by a signal or by cancellation, then let those under way finish.
+
+    finish: what is left to do then, within so many seconds; None: nothing.
+    """
     stopping = asyncio.Event()
     settings = uvicorn.Config(
         app,
@@ -230,7 +238,7 @@ async def _listen(
     host, port = bound.getsockname()[:2]
     scheme = "http" if certificate is None else "https"
     address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-    server = _Server(settings, address, stopping, listening)
+    server = _Server(settings, address, stopping, listening, finish)
     serving = asyncio.create_task(server.serve([bound]))
     try:
         await asyncio.shield(serving)
@@ -242,10 +250,11 @@ async def _listen(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, but for three things: it says when it listens, and a signal only makes it stop.
+    """uvicorn's server, but for four things: it says when it listens, and a signal only makes it stop.
 
     uvicorn raises the signal once more after it has stopped, which ends the process before the stores are closed.
-    And connections are told that it stops, those too that are accepted a moment later.
+    Connections are told that it stops, those too that are accepted a moment later. And what is left to do after the
+    last reply has what is left of the time to stop.
     """
 
     def __init__(
@@ -254,13 +263,18 @@ class _Server(uvicorn.Server):
         address: str,
         stopping: asyncio.Event,
         listening: Callable[[str], None] | None,
+        finish: Callable[[float], Awaitable[None]] | None,
     ) -> None:
         super().__init__(config)
-        self._address, self._stopping, self._listening = address, stopping, listening
+        self._address, self._stopping, self._listening, self._finish = address, stopping, listening, finish
+        self._drain_seconds = config.timeout_graceful_shutdown or 0
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stopping.set()
+        ends = time.monotonic() + self._drain_seconds
         await super().shutdown(sockets)
+        if self._finish is not None:
+            await self._finish(min(ends - time.monotonic(), _LAST_TRACES_SECONDS))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -1,14 +1,18 @@
 """`hearth serve`: recommendations over HTTP."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ValidationError
 
 from hearth import environment
 from hearth.commands.options import AdCountersOption, PlaceOption, RedisSettingsOption, TrustOption
 from hearth.terminal import ERR
 from hearth.trust import own_key, public_file, registry_folder, store_keys
+
+if TYPE_CHECKING:
+    from serving.tracing.settings import TraceSettings
 
 
 def serve(
@@ -64,6 +68,19 @@ def serve(
         list[str] | None,
         typer.Option("--allow-origin", help="Whose web pages may ask, such as https://shop.example (CORS)."),
     ] = None,
+    traces: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="OpenTelemetry receiver (OTLP/HTTP) of traces, such as http://127.0.0.1:4318. Default: none.",
+        ),
+    ] = None,
+    traces_share: Annotated[
+        float | None,
+        typer.Option(
+            "--traces-share", min=0.0, max=1.0, help="Of the requests, what part is recorded for --traces. [1.0]"
+        ),
+    ] = None,
     trust: TrustOption = None,
 ) -> None:
     """Serve the checkpoint in production, and each one that is promoted later.
@@ -113,6 +130,7 @@ def serve(
         certificate=certificate,
         certificate_key=certificate_key,
         allowed_origins=tuple(allow_origin or ()),
+        traces=_traces(traces, traces_share),
     )
     if isinstance(place, Path) and not place.is_dir():
         ERR.print(f"there is no registry {place} yet; recommendations wait for one, and for a promoted checkpoint")
@@ -126,6 +144,21 @@ def serve(
 
 def _registry(place: str) -> str | Path:
     return place if "://" in place else registry_folder(Path(place))
+
+
+def _traces(url: str | None, share: float | None) -> "TraceSettings | None":
+    from feature_store.errors import BadInput
+    from feature_store.faults import faults_of
+    from serving.tracing.settings import TraceSettings
+
+    if url is None:
+        if share is not None:
+            raise BadInput("--traces-share is of the requests that --traces records; name that too")
+        return None
+    try:
+        return TraceSettings(url=url) if share is None else TraceSettings(url=url, share=share)
+    except ValidationError as error:  # says what was wrong, but not the URL, which may hold a password
+        raise BadInput(f"--traces: {faults_of(error)}") from None
 
 
 def _say(address: str) -> None:

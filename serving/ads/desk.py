@@ -26,6 +26,7 @@ from serving.ads.lineup import Placed
 from serving.ads.reserving import reserved
 from serving.ads.settings import AdsSettings
 from serving.sources.asked import Asked
+from serving.tracing.spans import step
 
 _LOG = logging.getLogger("serving.ads")
 _NOBODY = "hearth-readiness"  # of whom, and of which ad, nothing is counted
@@ -92,10 +93,11 @@ class AdDesk:
         market = self.known.market(view.placement.vertical or "", settings, view.assortment)
         if books is None or not market.is_open:
             raise StoreUnavailable("what ads are chosen by cannot be read now")
-        bids = ranked_bids(asked, settings, market, admitted(asked, settings, market))
+        with step("auction"):
+            bids = ranked_bids(asked, settings, market, admitted(asked, settings, market))
         if not len(bids):
             return []
-        with self._held(settings.hold_seconds) as holds:
+        with step("reserve shows"), self._held(settings.hold_seconds) as holds:
             return await self._in_time(reserved(books, asked, settings, market, bids, k, recommendation_id, holds))
 
     async def saw(self, person: str, ad: str, recommendation_id: str) -> Outcome:

@@ -20,6 +20,7 @@ from serving.recall import Probed
 from serving.recommend import RankedList, recommend
 from serving.request import Person, RecommendationRequest
 from serving.routes.parts import Parts
+from serving.tracing.spans import note_list, step
 from serving.view import View
 
 _LOG = logging.getLogger("serving.answering")
@@ -81,6 +82,7 @@ async def answered(parts: Parts, question: Question, source: LiveModel) -> tuple
 
 def count(parts: Parts, question: Question, ranked: RankedList, view: View) -> None:
     """Measure the reply, and remember where it came from."""
+    note_list(ranked.model_id, ranked.privacy_tier, ranked.degraded)
     for reason in ranked.degraded:
         parts.metrics.degraded.labels(reason).inc()
     for item in ranked.items:
@@ -126,7 +128,8 @@ def _comparison(parts: Parts, question: Question, ranked: RankedList, view: View
             return
         trial.theirs.requests += 1
         try:
-            theirs = recommend(question.asked, question.person, replace(view, model=shadow, assortment=shown))
+            with step("compare"):
+                theirs = recommend(question.asked, question.person, replace(view, model=shadow, assortment=shown))
         except Exception as error:  # noqa: BLE001 - as in `answered`
             trial.theirs.failures += 1
             _LOG.error("the model on trial failed", extra={"fields": {"reason": type(error).__name__}})
@@ -140,7 +143,8 @@ def _comparison(parts: Parts, question: Question, ranked: RankedList, view: View
 async def _listed(parts: Parts, question: Question, source: LiveModel) -> tuple[RankedList, View]:
     view = _view(parts, question, source)
     sponsor = _sponsor(parts, view, source)
-    ranked = await with_ads(question.asked, question.person, view, sponsor, parts.desk, _named(question))
+    with step("make list"):
+        ranked = await with_ads(question.asked, question.person, view, sponsor, parts.desk, _named(question))
     return ranked, view
 
 

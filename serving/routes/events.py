@@ -16,6 +16,7 @@ from serving.problems import refused
 from serving.routes.attributing import attribute
 from serving.routes.parts import Parts, json_reply, takes_json
 from serving.schemas import EventOutcome, EventsBody, EventsReply
+from serving.tracing.spans import step
 
 
 def add_events(app: FastAPI, parts: Parts) -> None:
@@ -38,7 +39,8 @@ def add_events(app: FastAPI, parts: Parts) -> None:
         tenant = caller_of(request).tenant
         judged = judge(body.events, now, tenant=tenant)
         new = await ingest(judged, parts.people, parts.live.model, parts.metrics, parts.feedback.of(tenant), now)
-        await settle(judged, parts.desk, parts.metrics)
+        with step("settle ads"):
+            await settle(judged, parts.desk, parts.metrics)
         attribute(parts, judged, new)
         outcomes = [
             EventOutcome(index=index, status=201 if new[index] else 200)

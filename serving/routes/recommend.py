@@ -43,6 +43,7 @@ from serving.schemas import (
     StatedNoise,
 )
 from serving.session import session_items
+from serving.tracing.spans import step
 
 PlacementName = Annotated[str, Path(description="where recommendations are shown, as the server's settings name it")]
 
@@ -83,7 +84,8 @@ def add_recommend(app: FastAPI, parts: Parts) -> None:
         for index, sent in enumerate(body.requests):
             try:
                 asked = RecommendBody.model_validate(sent)
-                reply, background = await _replied(parts, placement, asked, tenant)
+                with step("answer one"):
+                    reply, background = await _replied(parts, placement, asked, tenant)
             except ValidationError as error:
                 problem = refused(faults_of(error, f"#/requests/{index}"))
             except HearthError as error:

@@ -1,0 +1,1 @@
+"""Traces: what a request went through and how long each step took, sent to an OpenTelemetry receiver."""
