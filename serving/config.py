@@ -136,6 +136,9 @@ class ServingConfig(BaseModel):
     feedback_items: int = Field(
         default=100_000, ge=1, description="items whose shows and clicks are counted; those longest silent go first"
     )
+    max_model_bytes: int | None = Field(
+        default=None, ge=1, description="of memory that loading a checkpoint may take; absent: any, as far as there is"
+    )
     max_body_bytes: int = Field(default=1 << 20, ge=1, description="largest body of a request")
 
     @field_validator("registry")

@@ -11,6 +11,7 @@
     ├── NoCatalogue               items are asked for, or sent, and no catalogue is configured
     ├── UnknownErasure            no such receipt was given here, or long ago
     ├── UnknownCatalogueItem      the catalogue has no item of that id
+    ├── ModelTooLarge             a checkpoint would take more memory than a model may
     └── NoModel                   nothing has been promoted that could be loaded yet
 
 None of them knows HTTP; `serving.problems` says what each becomes there.
@@ -63,6 +64,14 @@ class UnknownPlacement(HearthError):
 
 class NoModel(HearthError):
     """Nothing has been promoted that could be loaded yet."""
+
+
+class ModelTooLarge(HearthError):
+    """A checkpoint would take more memory, while it is loaded, than a model may."""
+
+    def __init__(self, checkpoint_id: str, expected: int, most: int) -> None:
+        self.expected, self.most = expected, most
+        super().__init__(f"loading {checkpoint_id} takes about {expected:,} bytes; max_model_bytes allows {most:,}")
 
 
 class NoCatalogue(HearthError):

@@ -16,6 +16,7 @@ from feature_store.registry import Registry
 from feature_store.stages import Stages
 from serving.assortment.stock import Stock
 from serving.errors import NoModel
+from serving.headroom import require_headroom
 from serving.metrics import Metrics
 from serving.model import ServingModel, build_model
 
@@ -24,6 +25,7 @@ _LONGEST_WAIT = 60.0  # seconds between attempts to load a checkpoint that faile
 
 
 Followed: TypeAlias = Literal["production", "shadow"]
+FOLLOWED: tuple[Followed, ...] = ("production", "shadow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class LiveModel:
     watch_seconds: between two looks at the registry.
     stock: makes the assortments of a new model; without one, they are what the model knows.
     stage: which stage of the registry is followed.
+    max_model_bytes: see `serving.headroom.require_headroom`.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class LiveModel:
         watch_seconds: float,
         stock: Stock | None = None,
         stage: Followed = "production",
+        max_model_bytes: int | None = None,
     ) -> None:
         self.model: ServingModel | None = None
         self.stock = stock or Stock()
@@ -61,6 +65,7 @@ class LiveModel:
         self._registry = registry
         self._metrics = metrics
         self._watch_seconds = watch_seconds
+        self._max_model_bytes = max_model_bytes
         self._attempts = 0
         self._not_before = 0.0
         self._stocking = asyncio.Lock()
@@ -131,6 +136,7 @@ class LiveModel:
         self.model, self.failure = None, None
 
     def _build(self, model_id: str) -> ServingModel:
+        require_headroom(self._registry.manifest(model_id), self._max_model_bytes)
         return build_model(self._registry.load(model_id))
 
     def _swap(self, model: ServingModel) -> None:

@@ -25,6 +25,7 @@ from feature_store.errors import (
 from serving.errors import (
     Fault,
     ModelNotLoaded,
+    ModelTooLarge,
     NoBundle,
     NoCatalogue,
     NoModel,
@@ -233,6 +234,8 @@ def of_kind(kind: type[Exception]) -> Problem:
     """What an error of that kind is answered with, as far as that is always the same."""
     if kind is OtherCheckpoint:
         return _OTHER_CHECKPOINT
+    if kind is ModelTooLarge:
+        return _MODEL_TOO_LARGE
     return _OF_ERRORS[kind]
 
 
@@ -242,10 +245,22 @@ def problem_of(error: HearthError, within: str = "#") -> Problem:
         return refused(Fault(within + fault.pointer.removeprefix("#"), fault.detail) for fault in error.faults)
     if isinstance(error, OtherCheckpoint):
         return _other_checkpoint(error)
+    if isinstance(error, ModelTooLarge):
+        return _model_too_large(error)
     for kind in type(error).__mro__:
         if kind in _OF_ERRORS and kind is not Exception:
             return _OF_ERRORS[kind]
     raise error
+
+
+_MODEL_TOO_LARGE = Problem(
+    "model-too-large", 409, "Loading the checkpoint would take more memory than this server allows a model."
+)
+
+
+def _model_too_large(error: ModelTooLarge) -> Problem:
+    figures = {"expected_bytes": error.expected, "max_model_bytes": error.most}
+    return replace(_MODEL_TOO_LARGE, extensions=figures)
 
 
 _OTHER_CHECKPOINT = Problem(
@@ -275,6 +290,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(OtherCheckpoint)
     async def other_checkpoint(_request: Request, error: OtherCheckpoint) -> Response:
         return respond(_other_checkpoint(error))
+
+    @app.exception_handler(ModelTooLarge)
+    async def model_too_large(_request: Request, error: ModelTooLarge) -> Response:
+        return respond(_model_too_large(error))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> Response:

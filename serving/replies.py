@@ -55,6 +55,8 @@ class ModelEntry(BaseModel):
     dim: int | None = None
     metrics: dict[str, float] | None = None
     parent_id: str | None = None
+    kept_bytes: int | None = Field(default=None, description="of memory, about, while it answers")
+    loading_bytes: int | None = Field(default=None, description="of memory, about and at most, while it is loaded")
 
 
 class ModelsReply(BaseModel):

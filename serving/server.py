@@ -38,7 +38,7 @@ from serving.assortment.stock import Stock
 from serving.config import ServingConfig
 from serving.connections import ACCEPTED_AT_ONCE, limits_of, protocol
 from serving.late_graph import LateGraph, Opening, opened_late
-from serving.live import LiveModel
+from serving.live import FOLLOWED, LiveModel
 from serving.logs import log_to_stderr
 from serving.metrics import create_metrics
 from serving.placements.settings import Placement
@@ -90,10 +90,19 @@ async def serve(
             _catalogues(config) as catalogues,
             asyncio.TaskGroup() as tasks,
         ):
-            live = LiveModel(registry, metrics, config.watch_seconds, Stock(catalogues, files.verticals()))
+            live, shadow = (
+                LiveModel(
+                    registry,
+                    metrics,
+                    config.watch_seconds,
+                    Stock(catalogues, files.verticals()),
+                    stage,
+                    config.max_model_bytes,
+                )
+                for stage in FOLLOWED
+            )
             if files.placements_file is not None:
                 files.placements_file.before_use(lambda new: _stock_up((live, shadow), new))
-            shadow = LiveModel(registry, metrics, config.watch_seconds, Stock(catalogues, files.verticals()), "shadow")
             trials = Trials(shadow, config.trial, registry, metrics)
             recall = RecallProbe(config.recall_share, metrics)
             places = LivePlaces(files.placements, lambda: live.stock.shown)

@@ -17,6 +17,8 @@ from feature_store.errors import (
 from feature_store.registry import Registry
 from feature_store.stages import Stage, Stages
 from serving.access.gate import caller_of
+from serving.errors import ModelTooLarge
+from serving.headroom import model_bytes, require_headroom
 from serving.openapi import instead
 from serving.replies import ModelReady, ModelsReply, StagesReply
 from serving.routes.parts import Parts, takes_json
@@ -60,10 +62,12 @@ def _add_reading(app: FastAPI, parts: Parts) -> None:
 def _add_changing(app: FastAPI, parts: Parts) -> None:
     async def put_into(stage: Stage, model_id: str, body: ReasonBody, request: Request) -> Response:
         who = f"api key {caller_of(request).name or 'none'}"
+        manifest = await asyncio.to_thread(parts.registry.manifest, model_id)
+        require_headroom(manifest, parts.config.max_model_bytes)
         stages = await asyncio.to_thread(parts.registry.promote, model_id, stage, who=who, why=body.reason)
         return JSONResponse(_shown(stages))
 
-    refusals = instead(UnknownCheckpoint, CheckpointError, RegistryConflict, RegistryUnavailable)
+    refusals = instead(ModelTooLarge, UnknownCheckpoint, CheckpointError, RegistryConflict, RegistryUnavailable)
     changed: dict[int | str, dict[str, Any]] = {200: {"model": StagesReply}}
 
     @app.post(
@@ -118,6 +122,8 @@ def _listed(registry: Registry) -> list[dict[str, Any]]:
             entry["unusable"] = type(error).__name__
         else:
             fields = {"created", "round_number", "dim", "metrics", "parent_id"}
+            takes = model_bytes(manifest)
+            entry |= {"kept_bytes": takes.kept, "loading_bytes": takes.loading}
             entry |= {"items": manifest.items, **manifest.model_dump(mode="json", include=fields)}
         found.append(entry)
     return found
