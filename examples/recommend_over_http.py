@@ -13,33 +13,27 @@ or, for a server elsewhere, with its address behind the name of the script. Each
 
 import secrets
 import sys
-from typing import Any
 
-import httpx
-
-PLACEMENT = "/v1/placements/home:recommend"
+from feature_store.errors import HearthError
+from hearth.client import Client
 
 
-def ask(client: httpx.Client, user_id: str, k: int = 5) -> list[str]:
+def ask(hearth: Client, user_id: str, k: int = 5) -> list[str]:
     """The top k of a person; prints each item with its source."""
-    response = client.post(PLACEMENT, json={"user_id": user_id, "k": k})
-    response.raise_for_status()
-    reply = response.json()
-    for item in reply["items"]:
-        print(f"  {item['rank']}. {item['item_id']:<12} {item['source']}")
-    if reply["meta"]["degraded"]:
-        print(f"  (missing: {', '.join(reply['meta']['degraded'])})")
-    return [item["item_id"] for item in reply["items"]]
+    reply = hearth.recommend("home", user_id=user_id, k=k)
+    for item in reply.items:
+        print(f"  {item.rank}. {item.item_id:<12} {item.source}")
+    if reply.meta.degraded:
+        print(f"  (missing: {', '.join(reply.meta.degraded)})")
+    return [item.item_id for item in reply.items]
 
 
-def tell(client: httpx.Client, user_id: str, item_ids: list[str]) -> None:
+def tell(hearth: Client, user_id: str, item_ids: list[str]) -> None:
     """Send a view of each item. The event ids are the sender's, so that sending again changes nothing."""
-    events: list[dict[str, Any]] = [
+    events = [
         {"event_id": f"view-{item_id}", "user_id": user_id, "item_id": item_id, "event": "view"} for item_id in item_ids
     ]
-    response = client.post("/v1/events", json={"events": events})
-    response.raise_for_status()  # 207 where the batch was taken; each event has a status of its own
-    refused = [outcome for outcome in response.json()["events"] if outcome["status"] == 422]
+    refused = [outcome for outcome in hearth.send(events).events if outcome.status == 422]
     if refused:
         sys.exit(f"refused: {refused}")
 
@@ -47,12 +41,12 @@ def tell(client: httpx.Client, user_id: str, item_ids: list[str]) -> None:
 def main(address: str = "http://127.0.0.1:8080") -> None:
     """Visit the server at that address."""
     user_id = f"visitor-{secrets.token_hex(4)}"
-    with httpx.Client(base_url=address, timeout=10.0) as client:
+    with Client(address) as hearth:
         print(f"{user_id} is new here:")
-        viewed = ask(client, user_id)[:2]
-        tell(client, user_id, viewed)
+        viewed = ask(hearth, user_id)[:2]
+        tell(hearth, user_id, viewed)
         print(f"after a look at {' and '.join(viewed)}:")
-        again = ask(client, user_id)
+        again = ask(hearth, user_id)
     still_there = sorted(set(viewed) & set(again))
     if still_there:
         sys.exit(f"seen, and yet recommended again: {', '.join(still_there)}")
@@ -62,5 +56,5 @@ def main(address: str = "http://127.0.0.1:8080") -> None:
 if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
-    except httpx.ConnectError as error:
-        sys.exit(f"no server answers at {error.request.url}: {error}")
+    except HearthError as error:  # nobody answers there, or what it says is wrong
+        sys.exit(str(error))

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-import httpx
 import numpy as np
 
 from feature_store.catalogue import Catalogue
@@ -20,6 +19,7 @@ from feature_store.encryption import KeyRing
 from feature_store.errors import HearthError
 from feature_store.events import Event
 from feature_store.sqlite import open_sqlite
+from hearth.client import Client, Problem, Unreachable
 from training.histories import Histories
 from training.interactions import Interactions
 from training.split import Split
@@ -99,13 +99,10 @@ def serving(registry: Path, store: Path, store_keys: Path, public_key: Path, por
 def ask(
     address: str, user_ids: Sequence[str], interactions: Interactions, split: Split, films: Catalogue
 ) -> list[Answer]:
-    """Ask the server for the top 10 of these people, over HTTP; raises `ServerFailed`."""
+    """Ask the server for the top 10 of these people, over HTTP; raises as `hearth.client.Client.recommend` does."""
     rows = {user_id: row for row, user_id in enumerate(split.user_ids)}
-    try:
-        with httpx.Client(base_url=address, timeout=_ASKING_SECONDS, trust_env=False) as client:
-            return [_ask_one(client, user_id, rows[user_id], interactions, split, films) for user_id in user_ids]
-    except httpx.HTTPError as error:
-        raise ServerFailed(f"the server at {address} did not answer as it should: {error}") from error
+    with _client(address) as hearth:
+        return [_ask_one(hearth, user_id, rows[user_id], interactions, split, films) for user_id in user_ids]
 
 
 def some_people(split: Split, how_many: int) -> list[str]:
@@ -128,14 +125,12 @@ def store_history(interactions: Interactions, split: Split, store: Path, keys: K
 
 
 def _ask_one(
-    client: httpx.Client, user_id: str, row: int, interactions: Interactions, split: Split, films: Catalogue
+    hearth: Client, user_id: str, row: int, interactions: Interactions, split: Split, films: Catalogue
 ) -> Answer:
-    response = client.post("/v1/placements/home:recommend", json={"user_id": user_id, "k": 10})
-    response.raise_for_status()
-    reply = response.json()
+    reply = hearth.recommend("home", user_id=user_id, k=10)
     later = {split.vocabulary.item_ids[item] for part in (split.valid, split.test) for item in part[row].tolist()}
-    recommended = tuple((films[item["item_id"]].title, item["item_id"] in later) for item in reply["items"])
-    return Answer(user_id, _liked(row, interactions, split.train, films), recommended, reply["privacy_tier"])
+    recommended = tuple((films[item.item_id].title, item.item_id in later) for item in reply.items)
+    return Answer(user_id, _liked(row, interactions, split.train, films), recommended, reply.privacy_tier)
 
 
 def _liked(row: int, interactions: Interactions, train: Histories, films: Catalogue) -> tuple[str, ...]:
@@ -155,18 +150,27 @@ def _address_when_ready(process: "subprocess.Popen[bytes]", log: Path) -> str:
     deadline = time.monotonic() + _STARTING_SECONDS
     if process.stdout and select.select([process.stdout], [], [], _STARTING_SECONDS)[0]:
         address = process.stdout.readline().decode().strip()
-        with contextlib.suppress(httpx.TransportError):  # it has ended: its log says why
+        with contextlib.suppress(Unreachable):  # it has ended: its log says why
             while address and time.monotonic() < deadline:
-                if _get(address, "/readyz").is_success:
+                if _is_ready(address):
                     return address
                 time.sleep(0.05)
     tail = log.read_text(errors="replace")[-2000:]
     raise ServerFailed(f"the server was not ready within {_STARTING_SECONDS:.0f} s; the end of {log}:\n{tail}")
 
 
-def _get(address: str, path: str) -> httpx.Response:
-    """A reply of our own server, which no proxy of the environment can reach."""
-    return httpx.get(f"{address}{path}", timeout=_ASKING_SECONDS, trust_env=False)
+def _is_ready(address: str) -> bool:
+    with _client(address) as hearth:
+        try:
+            hearth.ready()
+        except Problem:  # no checkpoint is loaded yet
+            return False
+        return True
+
+
+def _client(address: str) -> Client:
+    """A client of our own server, which no proxy of the environment can reach."""
+    return Client(address, timeout=_ASKING_SECONDS, trust_env=False)
 
 
 @contextlib.contextmanager
