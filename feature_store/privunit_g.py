@@ -95,18 +95,16 @@ class PrivUnitG:
         return alignment(self.cap, self.dim)
 
     def draw(self, direction: Float64Array) -> Float64Array:
-        """Tell a direction.
+        """Tell a direction u, of length 1, shape (dim,); returns that of z."""
+        return unit(self.noised(direction))
 
-        Args:
-            direction: u, of length 1, shape (dim,).
-
-        Returns:
-            z on the grid, made length 1, shape (dim,).
-        """
+    def noised(self, direction: Float64Array) -> Float64Array:
+        """The output z for that u, on the grid, shape (dim,)."""
         around = np.array([_NORMAL.inv_cdf(_uniform()) for _ in range(self.dim)])
         along = self._along()
         told = around + (along - around @ direction) * direction
-        return unit(np.round(told / _GRID) * _GRID)
+        noised: Float64Array = np.round(told / _GRID) * _GRID
+        return noised
 
     def _along(self) -> float:
         """t: of the upper tail with probability p, by its mirror image, where floats are dense."""

@@ -29,7 +29,9 @@ from feature_store.privunit_g import alignment, best_cap, cap_at
 DIRECTIONS = 1 << 14
 """K. More tell more where ε is above ln K, 9.7, and each doubling doubles the work."""
 
-_FAR = 1 << 20  # the weight of a far direction; that of a near one is rounded down
+FAR = 1 << 20
+"""The weight of a far direction; that of a near one is rounded down."""
+
 _BELOW = 1 - 2.0**-40  # exp is exact to a bit or two; this is well below
 _SEED = 9  # nothing depends on which
 
@@ -40,7 +42,7 @@ class SubsetSelection:
 
     directions: public, each of length 1, shape (K, dim).
     near: k.
-    weight: of a near direction, where a far one weighs `_FAR`.
+    weight: of a near direction, where a far one weighs `FAR`.
     alignment: about the mean of ⟨output, u⟩.
     """
 
@@ -52,9 +54,9 @@ class SubsetSelection:
     def draw(self, direction: Float64Array) -> Float64Array:
         """Tell a direction u, of length 1, shape (dim,); returns one of the public ones."""
         order = np.argpartition(-(self.directions @ direction), self.near - 1)
-        ticket = secrets.randbelow(self.near * self.weight + (len(order) - self.near) * _FAR)
+        ticket = secrets.randbelow(self.near * self.weight + (len(order) - self.near) * FAR)
         beyond = ticket - self.near * self.weight
-        place = ticket // self.weight if beyond < 0 else self.near + beyond // _FAR
+        place = ticket // self.weight if beyond < 0 else self.near + beyond // FAR
         told: Float64Array = self.directions[order[place]]
         return told
 
@@ -64,7 +66,7 @@ def subset_selection(dim: int, epsilon: float, count: int = DIRECTIONS) -> Subse
     drawn = np.random.default_rng([_SEED, dim, count]).standard_normal((count, dim))
     drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
     near = nearest(epsilon, count)
-    weight = max(_FAR, math.floor(math.exp(epsilon) * _BELOW * _FAR))
+    weight = max(FAR, math.floor(math.exp(epsilon) * _BELOW * FAR))
     return SubsetSelection(drawn, near, weight, expected_alignment(dim, epsilon, count))
 
 
