@@ -134,6 +134,7 @@ class LiveModel:
             self._metrics.model_info.remove(self.stage, self.model.model_id)
             _LOG.info("model dropped", extra={"fields": {"stage": self.stage, "model_id": self.model.model_id}})
         self.model, self.failure = None, None
+        self.stock.clear()  # it holds the model's vectors
 
     def _build(self, model_id: str) -> ServingModel:
         require_headroom(self._registry.manifest(model_id), self._max_model_bytes)

@@ -41,3 +41,18 @@ def test_a_model_that_answers_is_not_looked_through_for_garbage(publisher: Publi
     asyncio.run(live.look())
     parts = {id(live.model), id(live.stock.shown[None]), id(live.stock.shown[None]._places)}
     assert not any(id(one) in parts for one in gc.get_objects())
+
+
+@pytest.mark.usefixtures("without_collections")
+def test_nothing_of_a_model_is_left_that_was_taken_out_of_the_shadow(publisher: Publisher) -> None:
+    shadow = LiveModel(publisher.registry, create_metrics(), 1.0, stage="shadow")
+    publisher.publish(draft(1))
+    tried = publisher.publish(draft(2), promote=False)
+    publisher.registry.promote(tried, "shadow")
+    asyncio.run(shadow.look())
+    assert shadow.model is not None
+    vectors = weakref.ref(shadow.model.everything.vectors)
+    publisher.registry.promote(tried, "candidate")
+    asyncio.run(shadow.look())
+    assert shadow.model is None
+    assert vectors() is None

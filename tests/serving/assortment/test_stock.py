@@ -8,6 +8,7 @@ import pytest
 
 from feature_store.item_schemas import Article, PlainItem, Product
 from feature_store.item_store_memory import InMemoryItemStore
+from feature_store.item_store_sqlite import open_sqlite_items
 from serving.assortment.assortment import item_names
 from serving.assortment.stock import Stock
 from serving.model import ServingModel, build_model
@@ -65,6 +66,39 @@ def test_what_changes_while_a_catalogue_is_taken_over_is_so_in_the_new_assortmen
         assert place is not None
         assert not shown.open_at(0.0)[place]
         assert np.count_nonzero(shown.open_at(0.0)) == ITEMS - 1
+
+    asyncio.run(run())
+
+
+def test_what_another_model_has_of_a_catalogue_is_not_read_again_and_is_in_memory_once(
+    models: list[ServingModel], tmp_path: Path
+) -> None:
+    async def run() -> None:
+        async with open_sqlite_items(tmp_path / "items.sqlite") as store:  # which gives a new object at each reading
+            await store.upsert(films())
+            stock = Stock(store, [FILMS])
+            theirs = (await stock.for_model(models[0]))[FILMS]
+            await store.upsert([PlainItem(item_id="film-1", vertical=FILMS, title="changed")])
+            ours = (await Stock(store, [FILMS], stock).for_model(models[1]))[FILMS]
+        for item_id, is_same in (("film-0", True), ("film-1", False)):
+            places = [shown.place(item_id) for shown in (theirs, ours)]
+            items = [shown.item(place or 0) for shown, place in zip((theirs, ours), places, strict=True)]
+            assert (items[0] is items[1]) == is_same
+        assert len(ours.items()) == ITEMS
+        changed = ours.item(ours.place("film-1") or 0)
+        assert changed is not None
+        assert changed.title == "changed"
+
+    asyncio.run(run())
+
+
+def test_a_stock_that_was_cleared_shows_nothing_until_there_is_another_model(models: list[ServingModel]) -> None:
+    async def run() -> None:
+        stock, _ = await stocked(models[0])
+        stock.clear()
+        assert not stock.shown
+        assert not stock.followers()
+        assert len((await stock.for_model(models[1]))[FILMS].items()) == ITEMS
 
     asyncio.run(run())
 
