@@ -52,10 +52,13 @@ class Load(NamedTuple):
 
 
 class _Round(NamedTuple):
-    """Seconds and bytes of one round. client: seconds by stage of each client that stayed; server: by stage."""
+    """Seconds and bytes of one round.
 
-    client: list[list[float]]
-    server: list[float]
+    client: by stage, of each client that stayed; server: by stage. Each as (on the clock, of this process's work).
+    """
+
+    client: list[list[tuple[float, float]]]
+    server: list[tuple[float, float]]
     uplink: list[int]
     downlink: list[int]
     result: SecureSum
@@ -85,7 +88,7 @@ def measure_secure_aggregation(load: Load, report: Callable[[str], None], *, flo
         "benchmark": "secure-aggregation",
         **provenance(),
         "load": {**load._asdict(), "numbers": layout.numbers},
-        "timing": f"median over clients and {load.turns} rounds, all in one process, one client after the other",
+        "timing": f"median over clients and {load.turns} rounds; cpu_seconds is without what others ran",
         "rounds": rounds,
         "mask": _one_mask(layout, flower=flower),
     }
@@ -108,24 +111,18 @@ def _measured(layout: Layout, clients: int, dropped: int, values: Mapping[str, F
         field.name: float(np.abs(sums[field.name] - survivors * values[field.name].astype(np.float64)).max())
         for field in layout.fields
     }
-    client_seconds = [statistics.median(each) for each in zip(*stayed, strict=True)]
-    server_seconds = [statistics.median(each) for each in zip(*(run.server for run in runs), strict=True)]
     uplink = statistics.median(runs[0].uplink)
     return {
         "clients": clients,
         "dropped": dropped,
         "threshold": terms.threshold,
         "client": {
-            "seconds": statistics.median(sum(each) for each in stayed),
-            "seconds_by_stage": dict(zip(STAGES, client_seconds, strict=True)),
+            **_seconds_of(stayed),
             "uplink_bytes": uplink,
             "downlink_bytes": statistics.median(runs[0].downlink),
             "uplink_of_plain": uplink / (4 * layout.numbers),
         },
-        "server": {
-            "seconds": statistics.median(sum(run.server) for run in runs),
-            "seconds_by_stage": dict(zip(STAGES, server_seconds, strict=True)),
-        },
+        "server": _seconds_of([run.server for run in runs]),
         "plain": {"server_seconds": in_the_clear, "uplink_bytes": 4 * layout.numbers},
         "error": {
             field.name: {
@@ -137,32 +134,52 @@ def _measured(layout: Layout, clients: int, dropped: int, values: Mapping[str, F
     }
 
 
+def _seconds_of(measured: Sequence[Sequence[tuple[float, float]]]) -> dict[str, Any]:
+    """Medians over clients or rounds, each of which has two times a stage."""
+    by_stage = [statistics.median(wall for wall, _ in each) for each in zip(*measured, strict=True)]
+    return {
+        "seconds": statistics.median(sum(wall for wall, _ in each) for each in measured),
+        "cpu_seconds": statistics.median(sum(cpu for _, cpu in each) for each in measured),
+        "seconds_by_stage": dict(zip(STAGES, by_stage, strict=True)),
+    }
+
+
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _since(start: tuple[float, float], *, added_to: tuple[float, float] = (0.0, 0.0)) -> tuple[float, float]:
+    wall, cpu = _clocks()
+    return added_to[0] + wall - start[0], added_to[1] + cpu - start[1]
+
+
 def _round(terms: Terms, dropped: int, values: Mapping[str, Float32Array]) -> _Round:
     keys = {name: Ed25519PrivateKey.generate() for name in terms.cohort}
     pinned = {name: key.public_key() for name, key in keys.items()}
     clients = {name: ClientRound(name, key, pinned, lambda _: values, lambda _: None) for name, key in keys.items()}
     gone = set(terms.cohort[:: max(1, len(terms.cohort) // dropped)][:dropped]) if dropped else set()
-    took: dict[str, list[float]] = {name: [] for name in terms.cohort if name not in gone}
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in terms.cohort if name not in gone}
     sent, received = dict.fromkeys(terms.cohort, 0), dict.fromkeys(terms.cohort, 0)
-    server = [0.0] * len(STAGES)
+    server = [(0.0, 0.0)] * len(STAGES)
     state: ServerState | SecureSum
     state, requests = begin(terms, pinned)
     for stage in range(len(STAGES)):
         for name, request in requests.items():
             if stage >= _DROPPED_AT and name in gone:
                 continue
-            before = time.perf_counter()
+            start = _clocks()
             reply = clients[name].answer(request)
-            answered = time.perf_counter()
+            answered = _since(start)
+            start = _clocks()
             state = accept(_going_on(state), name, reply)
-            server[stage] += time.perf_counter() - answered
+            server[stage] = _since(start, added_to=server[stage])
             sent[name] += len(reply)
             received[name] += len(request)
             if name in took:
-                took[name].append(answered - before)
-        before = time.perf_counter()
+                took[name].append(answered)
+        start = _clocks()
         state, requests = close(_going_on(state))
-        server[stage] += time.perf_counter() - before
+        server[stage] = _since(start, added_to=server[stage])
     if not isinstance(state, SecureSum):
         raise TypeError(f"a round has {len(STAGES)} stages and ends in a sum; it is at {type(state).__name__}")
     return _Round(list(took.values()), server, [sent[name] for name in took], [received[name] for name in took], state)
@@ -192,11 +209,9 @@ def _one_mask(layout: Layout, *, flower: bool) -> dict[str, float]:
 
 
 def _fastest(work: Callable[[], Any], times: int = 5) -> float:
-    seconds: Sequence[float] = [_seconds(work) for _ in range(times)]
-    return min(seconds)
+    def once() -> float:
+        start = _clocks()
+        work()
+        return _since(start)[0]
 
-
-def _seconds(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+    return min(once() for _ in range(times))

@@ -43,7 +43,9 @@ def show_secure_aggregation(figures: dict[str, Any]) -> None:
             f"{of['clients']}, {of['dropped']} drop out",
             str(of["threshold"]),
             f"{of['client']['seconds'] * 1000:,.1f}",
+            f"{of['client']['cpu_seconds'] * 1000:,.1f}",
             f"{of['server']['seconds'] * 1000:,.1f}",
+            f"{of['server']['cpu_seconds'] * 1000:,.1f}",
             f"{of['plain']['server_seconds'] * 1000:,.1f}",
             f"{of['client']['uplink_bytes'] / 1000:,.0f}",
             f"{of['client']['uplink_of_plain']:.3f}",
@@ -51,7 +53,18 @@ def show_secure_aggregation(figures: dict[str, Any]) -> None:
         )
         for of in figures["rounds"]
     )
-    columns = ("clients", "threshold", "client ms", "server ms", "in clear ms", "up kB", "of plain", "down kB")
+    columns = (
+        "clients",
+        "threshold",
+        "client ms",
+        "of CPU",
+        "server ms",
+        "of CPU",
+        "in clear ms",
+        "up kB",
+        "of plain",
+        "down kB",
+    )
     OUT.print(table(f"{figures['load']['numbers']:,} numbers of each client", columns, rows))
     mask = figures["mask"]
     beside = (

@@ -15,7 +15,7 @@ from training.secure_aggregation.errors import MalformedMessage
 from training.secure_aggregation.fixed_point import Field, Layout, largest
 from training.secure_aggregation.wire import Kind
 
-LEAST_CLIENTS, MOST_CLIENTS = 3, 4096
+LEAST_CLIENTS, MOST_CLIENTS = 3, 1024
 
 
 @dataclass(frozen=True, slots=True)

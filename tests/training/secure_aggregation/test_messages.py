@@ -126,7 +126,7 @@ def terms(**changed: Any) -> Terms:
     [
         ({"threshold": 2}, "more than half of the cohort of 4"),
         ({"threshold": 5}, "no more than all of it; got 5"),
-        ({"cohort": ("a", "b"), "threshold": 2}, "a cohort has 3 to 4096 clients; got 2"),
+        ({"cohort": ("a", "b"), "threshold": 2}, "a cohort has 3 to 1024 clients; got 2"),
         ({"cohort": ("a", "b", "b"), "threshold": 2}, "ascending and each there once"),
         ({"cohort": ("b", "a", "c"), "threshold": 2}, "ascending and each there once"),
         ({"cohort": ("", "a", "b"), "threshold": 2}, "a client's name has 1 to 255 bytes"),
