@@ -1,26 +1,22 @@
 """A training session: rounds with their state saved, then a checkpoint published, whatever interrupts it."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from feature_store.durable import exclusive, remove_drafts
-from feature_store.errors import BadInput
 from feature_store.manifest import CheckpointManifest
 from feature_store.registry import Registry
 from feature_store.row_ranges import Catalogues
 from feature_store.signing import SigningKey
 from training.context import TrainedContext
 from training.convergence import has_converged
-from training.evaluation import Quality
 from training.item_item import Collected
 from training.loop import RoundReport
 from training.run import TrainingRun
-from training.run_log import RoundRecord, append, keep
-from training.server_state import ServerState, load_state, save_state
+from training.run_log import RoundRecord
+from training.saved_rounds import saved_rounds
+from training.server_state import ServerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,24 +130,8 @@ def train_to_checkpoint(
         StateMismatch: another run was not finished here, and `fresh` is not set.
         BadInput: another process is training here.
     """
-    file = registry.folder / "training" / "state.safetensors"
-    log_file = file.with_name("rounds.jsonl")
-    identity = run.identity()
-    qualities: list[Quality] = []
-    with _alone(file.parent):
-        remove_drafts(file)
-        if fresh:
-            file.unlink(missing_ok=True)
-        state = load_state(file, identity) or run.start()
-        resumed_at, reports = state.round_number, []
-        log = [*keep(log_file, resumed_at)]
-        for after, told in run.rounds(state, judged=qualities.append):
-            state = after
-            log.append(RoundRecord.of(told, None if told.validation is None else qualities[-1], datetime.now(UTC)))
-            append(log_file, log[-1])  # before the state, so that the log never has fewer rounds
-            save_state(file, state, identity)
-            reports.append(told)
-            show(told)
+    with saved_rounds(run, registry.folder / "training", fresh=fresh, show=show) as trained:
+        state = trained.state
         chosen = state.chosen()
         collected = run.item_item(chosen)
         context = run.context(chosen, catalogues)
@@ -160,29 +140,13 @@ def train_to_checkpoint(
             manifest,
             chosen,
             state.round_number,
-            resumed_at,
-            tuple(reports),
-            tuple(log),
+            trained.resumed_at,
+            trained.reports,
+            trained.log,
             converged=has_converged(state.validation, run.settings.patience),
             collected=collected,
             context=context,
         )
         if report:
             outcome = replace(outcome, reported=report(outcome))
-        file.unlink(missing_ok=True)
-        log_file.unlink(missing_ok=True)
     return outcome
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder of the state for one session; two would overwrite each other's."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as held:
-        try:
-            held.enter_context(exclusive(folder / "lock", wait=False))
-        except BlockingIOError as error:
-            raise BadInput(
-                f"another process is training in {folder.parent}; wait for it, or name another registry"
-            ) from error
-        yield

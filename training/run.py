@@ -137,7 +137,7 @@ class TrainingRun:
         settings = self.settings.model_dump(exclude={"rounds", "patience", *unused})
         data = {"data": digest(self.split), "features": self.features.digest()}
         precision = {"mixed_precision": True} if self.device.mixed_precision else {}
-        return {**_flat(settings), **data, **precision, "alpha": self.fold_in.alpha}
+        return {**flattened(settings), **data, **precision, "alpha": self.fold_in.alpha}
 
     def draft(
         self,
@@ -208,12 +208,12 @@ def prepare(
     return TrainingRun(split, features, settings, tower, algorithm, device)
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings on one level, as `curvature.momentum`; lists as JSON."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
+            flat |= flattened(value, f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = json.dumps(value) if isinstance(value, tuple) else value
     return flat

@@ -1,0 +1,139 @@
+"""The supervisor: keeps child processes running, starts one again a bounded number of times, and ends them all.
+
+It is told of the end by an event. Whatever ends it, an error included, its children end first.
+"""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from feature_store.durable import replace
+from hearth.federation.child import ChildSpec, signal_group, start
+
+_LOG = logging.getLogger("hearth.federation")
+_LOOK_SECONDS = 0.2
+_END_SECONDS = 8.0  # from being asked to end, to being ended
+
+
+@dataclass(slots=True)
+class _Child:
+    spec: ChildSpec
+    process: "subprocess.Popen[bytes]"
+    restarts: int = 0
+    due: float | None = None  # of the next start, on the monotonic clock
+    status: int | None = None  # of its last end
+
+
+class Supervisor:
+    """Children, in the order in which they were started.
+
+    logs: a folder, with a file for each child.
+    environment: of all of them.
+    status: a file that says what runs; written anew at each change.
+    about: what stands in that file beside the children.
+    restarts: how often one child is started again before it is given up.
+    pause_seconds: before the first of those; twice as long before each further one.
+    """
+
+    def __init__(
+        self,
+        logs: Path,
+        environment: Mapping[str, str],
+        status: Path,
+        about: Mapping[str, Any],
+        restarts: int = 5,
+        pause_seconds: float = 0.5,
+    ) -> None:
+        self._logs, self._environment, self._status, self._about = logs, environment, status, about
+        self._most, self._pause = restarts, pause_seconds
+        self._children: list[_Child] = []
+        self._is_ready = False
+
+    def start(self, spec: ChildSpec) -> None:
+        """Start a child."""
+        self._children.append(_Child(spec, start(spec, self._logs / f"{spec.name}.log", self._environment)))
+        self.write()
+
+    def wait_until_ready(self, names: Sequence[str], seconds: float, stop: Event) -> list[str]:
+        """Keep watch until these children are ready; those that are not after so long, or when `stop` is set."""
+        waiting = {child.spec.name: child.spec.is_ready for child in self._children if child.spec.name in names}
+        until = time.monotonic() + seconds
+        while waiting and time.monotonic() < until and not stop.is_set():
+            self.look()
+            waiting = {name: is_ready for name, is_ready in waiting.items() if not is_ready()}
+            if waiting:
+                stop.wait(_LOOK_SECONDS)
+        return sorted(waiting)
+
+    def ready(self) -> None:
+        """Say in the status that all is up."""
+        self._is_ready = True
+        self.write()
+
+    def watch(self, stop: Event, each: Callable[[], None] = lambda: None) -> None:
+        """Keep the children running until `stop` is set."""
+        while not stop.wait(_LOOK_SECONDS):
+            self.look()
+            each()
+
+    def look(self) -> None:
+        """Start again what has ended, once its pause is over."""
+        now, is_changed = time.monotonic(), False
+        for child in self._children:
+            if child.due is None and child.status is None and child.process.poll() is not None:
+                child.status, is_changed = child.process.returncode, True
+                signal_group(child.process.pid, signal.SIGKILL)  # what it has started ends with it
+                if child.restarts < self._most:
+                    child.due = now + self._pause * 2**child.restarts
+                _LOG.warning("%s ended with status %s", child.spec.name, child.status)
+            if child.due is not None and now >= child.due:
+                child.process = start(child.spec, self._logs / f"{child.spec.name}.log", self._environment)
+                child.restarts, child.due, child.status, is_changed = child.restarts + 1, None, None, True
+        if is_changed:
+            self.write()
+
+    def end(self) -> None:
+        """End all children, those started last first, and what they have started; then remove the status.
+
+        A SuperNode says goodbye to the SuperLink, so what the centre runs ends after the cells.
+        """
+        first = [child for child in self._children if child.spec.name.startswith("cell-")]
+        for group in (first, [child for child in self._children if child not in first]):
+            _end(group)
+        self._status.unlink(missing_ok=True)
+
+    def write(self) -> None:
+        """Write the status."""
+        children = {
+            child.spec.name: {
+                "pid": child.process.pid,
+                "state": "running" if child.status is None else "restarting" if child.due else "given up",
+                "restarts": child.restarts,
+                "log": str(self._logs / f"{child.spec.name}.log"),
+            }
+            for child in self._children
+        }
+        whole = {**self._about, "pid": os.getpid(), "ready": self._is_ready, "processes": children}
+        replace(self._status, json.dumps(whole, indent=2).encode(), mode=0o600)
+
+
+def _end(children: Sequence[_Child]) -> None:
+    for child in reversed(children):
+        signal_group(child.process.pid, signal.SIGTERM)
+    until = time.monotonic() + _END_SECONDS
+    for child in children:
+        try:
+            child.process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _LOG.warning("%s did not end by itself", child.spec.name)
+    for child in children:
+        signal_group(child.process.pid, signal.SIGKILL)  # and whatever of its group is left
+        child.process.wait()

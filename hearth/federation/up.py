@@ -1,0 +1,164 @@
+"""Up: the processes of a federation, started in the order in which they need each other, and kept running."""
+
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from feature_store.durable import exclusive
+from feature_store.errors import BadInput
+from hearth.federation.child import processes_of
+from hearth.federation.control import opened_control
+from hearth.federation.layout import Layout, Plan
+from hearth.federation.ports import LOOPBACK, free_ports
+from hearth.federation.processes import (
+    environment,
+    make_files,
+    superlink,
+    superlink_superexec,
+    supernode,
+    supernode_superexec,
+    trainer,
+)
+from hearth.federation.supervisor import Supervisor
+from training.federation.errors import FederationError
+
+_LOG = logging.getLogger("hearth.federation")
+START_SECONDS = 180.0  # Flower's programs take ten seconds each on a busy machine
+
+
+def cell_names(count: int) -> tuple[str, ...]:
+    """cell-1, cell-2, ..."""
+    return tuple(f"cell-{number}" for number in range(1, count + 1))
+
+
+def run_up(layout: Layout, plan: Plan, public_key: Path, stop: Event, told: Callable[[dict[str, Any]], None]) -> None:
+    """Start everything, say so, and keep it running until `stop` is set; nothing is left then.
+
+    Args:
+        layout: where the files are.
+        plan: what there is to start.
+        public_key: whose checkpoints the cells adopt.
+        stop: ends it.
+        told: called once with the status, when all cells are online.
+
+    Raises:
+        BadInput: another process keeps this federation running.
+        FederationError: something did not start; the logs say why.
+    """
+    with alone(layout):
+        end_leftovers(layout.folder)
+        make_files(layout, plan.cells, plan.least_people, public_key)
+        port, *node_ports = free_ports(1 + len(plan.cells))
+        address = f"{LOOPBACK}:{port}"
+        about = {"address": address, "cells": plan.cells, "folder": str(layout.folder)}
+        supervisor = Supervisor(layout.logs, environment(layout), layout.status, about)
+        try:
+            until = time.monotonic() + START_SECONDS
+            link = superlink(layout, port)
+            supervisor.start(link)
+            cells = [layout.cell(name) for name in plan.cells]
+            trainers = [trainer(cell) for cell in cells]
+            for spec in trainers:
+                supervisor.start(spec)
+            _require_ready(supervisor, [link.name], until, stop)
+            with opened_control(address, layout.authority) as control:
+                for cell in cells:
+                    control.register(cell.public_key.read_bytes(), cell.name)
+                supervisor.start(superlink_superexec(layout, port))
+                nodes = [supernode(layout, cell, port, own) for cell, own in zip(cells, node_ports, strict=True)]
+                for spec in nodes:
+                    supervisor.start(spec)
+                _require_ready(supervisor, [spec.name for spec in (*nodes, *trainers)], until, stop)
+                for cell, own in zip(cells, node_ports, strict=True):
+                    supervisor.start(supernode_superexec(layout, cell, own))
+                while not stop.is_set() and len(control.online()) < len(cells):
+                    if time.monotonic() > until:
+                        raise FederationError(
+                            f"online are {', '.join(control.online()) or 'no cells'}; see {layout.logs}"
+                        )
+                    supervisor.look()
+                    stop.wait(0.2)
+            if not stop.is_set():
+                supervisor.ready()
+                told(read_status(layout))
+            supervisor.watch(stop)
+        finally:
+            supervisor.end()
+            end_leftovers(layout.folder)
+
+
+def read_status(layout: Layout) -> dict[str, Any]:
+    """What runs; raises `BadInput` where nothing does."""
+    try:
+        status = json.loads(layout.status.read_bytes())
+    except FileNotFoundError:
+        raise BadInput(f"no federation of {layout.folder} runs; `hearth federation up` starts it") from None
+    if not isinstance(status, dict):
+        raise BadInput(f"{layout.status} is not the status of a federation")
+    return status
+
+
+def take_down(layout: Layout, seconds: float = 30.0) -> int:
+    """End the supervisor and all that is left of its processes; how many processes there were.
+
+    Raises:
+        BadInput: there is no federation in that folder.
+    """
+    layout.plan()
+    before = processes_of(layout.folder)
+    with suppress(BadInput, KeyError):
+        supervisor = int(read_status(layout)["pid"])
+        if is_held(layout):
+            os.kill(supervisor, signal.SIGTERM)
+            until = time.monotonic() + seconds
+            while is_held(layout) and time.monotonic() < until:
+                time.sleep(0.1)
+            if is_held(layout):
+                os.kill(supervisor, signal.SIGKILL)
+    end_leftovers(layout.folder)
+    layout.status.unlink(missing_ok=True)
+    return len(before)
+
+
+def is_held(layout: Layout) -> bool:
+    """Whether a supervisor runs."""
+    try:
+        with alone(layout):
+            return False
+    except BadInput:
+        return True
+
+
+@contextmanager
+def alone(layout: Layout) -> Iterator[None]:
+    """Be the only supervisor; raises `BadInput` where there is one."""
+    layout.folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(exclusive(layout.lock, wait=False))
+        except BlockingIOError as error:
+            raise BadInput(
+                f"the federation of {layout.folder} runs already; `hearth federation down` ends it"
+            ) from error
+        yield
+
+
+def end_leftovers(folder: Path) -> None:
+    """End what carries the federation's mark and has no supervisor any more."""
+    for pid in processes_of(folder):
+        _LOG.warning("process %d was left over", pid)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _require_ready(supervisor: Supervisor, names: list[str], until: float, stop: Event) -> None:
+    missing = supervisor.wait_until_ready(names, until - time.monotonic(), stop)
+    if missing and not stop.is_set():
+        raise FederationError(f"not up within {START_SECONDS:g} seconds: {', '.join(missing)}; see the logs")
