@@ -1,6 +1,6 @@
-"""A client and a server of secure aggregation written a second time, from docs/secure-aggregation.md.
+"""The clients of secure aggregation written a second time, as docs/secure-aggregation.md describes them.
 
-It shares no line with `training.secure_aggregation`: HKDF, X25519, ChaCha20 and Shamir are written out on plain
+This shares no line with `training.secure_aggregation`: HKDF, X25519, ChaCha20 and Shamir are written out on plain
 integers; AES-GCM and Ed25519 are pycryptodome's, where Hearth uses `cryptography`. It is slow and checks nothing.
 """
 

@@ -12,8 +12,9 @@ from training.secure_aggregation import client
 from training.secure_aggregation.client_round import ClientRound
 from training.secure_aggregation.fixed_point import Field, Layout
 from training.secure_aggregation.node_keys import NodeKey, NodePublicKey
-from training.secure_aggregation.server import SecureSum, ServerState, accept, begin, close
+from training.secure_aggregation.server import ServerState, accept, begin, close
 from training.secure_aggregation.terms import Terms
+from training.secure_aggregation.uncovering import SecureSum
 
 LAYOUT = Layout((Field("gradient", (3, 2), 1.0), Field("counts", (4,), 1000.0)))
 Values = Mapping[str, Float32Array]

@@ -18,9 +18,10 @@ from training.secure_aggregation.errors import (
     WrongRound,
 )
 from training.secure_aggregation.fixed_point import step
-from training.secure_aggregation.server import SecureSum, ServerState, accept, begin, close
+from training.secure_aggregation.server import ServerState, accept, begin, close
 from training.secure_aggregation.server_messages import Survivors
 from training.secure_aggregation.terms import Terms
+from training.secure_aggregation.uncovering import SecureSum
 
 OF = world(4, 3)
 VALUES = random_values(LAYOUT, 1)

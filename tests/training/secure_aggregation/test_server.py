@@ -27,8 +27,9 @@ from training.secure_aggregation.errors import (
 )
 from training.secure_aggregation.node_keys import sign
 from training.secure_aggregation.roster import signed_text
-from training.secure_aggregation.server import SecureSum, ServerState, accept, begin, close
+from training.secure_aggregation.server import ServerState, accept, begin, close
 from training.secure_aggregation.shamir import PRIME
+from training.secure_aggregation.uncovering import SecureSum
 
 OF = world(5, 3)
 VALUES = {name: random_values(LAYOUT, number) for number, name in enumerate(OF.terms.cohort)}
