@@ -31,8 +31,8 @@ REPLY = np.dtype([("due", "f8"), ("sent", "f8"), ("done", "f8"), ("status", "i2"
 whether its reply said that something was missing."""
 
 _PATIENCE = 30.0  # seconds for a reply; one that takes longer has failed
-_SEEN = 3  # items of a list that a person sees
-_CLICKS = 0.3  # of the lists that are told of
+_SEEN = 2  # items of a list that a person sees
+_CLICKS = 0.7  # of the lists that are told of
 _REMEMBERED = 500  # replies that events can be about
 _EXPECTED = {False: 200, True: 207}  # whether a request brings events -> its status
 

@@ -139,7 +139,7 @@ def test_a_swap_takes_effect_after_it_was_asked_for_and_everybody_is_answered(tm
     with served(world.config("short", TrialSettings()), tmp_path) as server:
         server.logged(0, "model swapped", model_id=first)
         world.tell_histories(server.address)
-        plan = LoadPlan(rate=50.0, connections=4, people=SMALL.people, events=0.3, seed=1)
+        plan = LoadPlan(rate=25.0, connections=4, people=SMALL.people, events=0.3, seed=1)
         with running_load(server.address, plan, tmp_path) as load:
             operator = Operator(server, world.registry, "short", 0.3, Told(lambda *_: None, 1))
             operator.quiet()
@@ -149,7 +149,7 @@ def test_a_swap_takes_effect_after_it_was_asked_for_and_everybody_is_answered(tm
         server.stop()
     figures = figures_of(operator.phases, replies)
     assert figures["swap"]["failed"] == figures[QUIET]["failed"] == 0
-    assert figures["swap"]["requests"] > 20
+    assert figures["swap"]["requests"] > 10
     assert set(figures["swap"]["statuses"]) == {"200", "207"}
     assert not replies["degraded"].any()  # everybody has a history, and the store answers
     swap = operator.phases[1]
@@ -174,13 +174,18 @@ def test_the_command_goes_through_all_phases_and_nobody_is_failed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     size = ("--items", "300", "--dim", "8", "--pairs", "20", "--people", "50", "--events", "4")
-    figures = Command(tmp_path).run("bench", "swap", *size, "--seconds", "2", "--turns", "1", "--json").json()
+    figures = (
+        Command(tmp_path)
+        .run("bench", "swap", *size, "--share", "0.1", "--seconds", "2", "--turns", "1", "--json")
+        .json()
+    )
     assert list(figures["servers"]["shadow"]["kinds"]) == [QUIET, "swap", "shadow", "roll-back"]
     canary = figures["servers"]["canary"]["kinds"]
     assert list(canary) == [QUIET, "canary", "canary promoted", "bad canary stopped", "roll-back"]
     assert figures["targets"]["failed"] == 0
-    worst = max(of["ratio"] for server in figures["servers"].values() for of in server["kinds"].values())
+    kinds = [kind for server in figures["servers"].values() for kind in server["kinds"].items()]
+    worst = max(of["ratio"] for name, of in kinds if name != QUIET)
     assert figures["targets"]["worst_p99_ratio"] == pytest.approx(worst)
-    assert figures["servers"]["shadow"]["rate"] == pytest.approx(0.4 * figures["servers"]["shadow"]["capacity"])
+    assert figures["servers"]["shadow"]["rate"] == pytest.approx(0.1 * figures["servers"]["shadow"]["capacity"])
     show_swap(figures)
     assert "bad canary stopped" in capsys.readouterr().out
