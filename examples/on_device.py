@@ -3,7 +3,8 @@
     python examples/on_device.py
 
 needs neither a network nor data, and takes some seconds. The centre is `story_centre.py`; all that stands here happens
-on the device, which sends nothing to anybody. With the name of a new folder behind it, the files are left there.
+on the device, which sends nothing to anybody, and shows what it would send, were a server to rank for it. With the name
+of a new folder behind it, the files are left there.
 """
 
 import asyncio
@@ -22,20 +23,24 @@ from story_centre import STORIES, centre, made_up_world
 
 from feature_store.checkpoint import Checkpoint
 from feature_store.durable import replace
-from feature_store.encryption import keys_from, new_key
+from feature_store.embedding import UserEmbedding
+from feature_store.encryption import KeyRing, keys_from, new_key
 from feature_store.errors import CheckpointMismatch, CorruptBundle, UntrustedCheckpoint
 from feature_store.events import Event
 from feature_store.item_bundle import ItemBundle, read_bundle
 from feature_store.item_bundle_delta import apply_delta
 from feature_store.item_bundle_person import rank_for, refold_for
 from feature_store.item_bundle_rank import Ranked, rank
+from feature_store.noised_vector import KeptNoise, kept_noise, noised_once
 from feature_store.rights import erase_person, export_person
 from feature_store.signing import PublicKey, SigningKey, TrustedKeys
 from feature_store.sqlite import open_sqlite
 from feature_store.stores import LocalStores
+from feature_store.vector_noise import NoiseSettings, noise_of_bundle
 
 PERSON = "maria@example.org"
 TOP = 20
+NOISE = NoiseSettings("subset-selection", epsilon=8.0)
 OUT = Console(highlight=False, soft_wrap=True)
 
 
@@ -129,11 +134,34 @@ async def readable(stores: LocalStores, bundle: ItemBundle, content: bytes) -> i
     return sum(secret in content for secret in [embedding.vector.tobytes()[:8], *(word.encode() for word in words)])
 
 
+def sendable(embedding: UserEmbedding, bundle: ItemBundle, file: Path, keys: KeyRing) -> KeptNoise:
+    """The person's vector, noised. It is kept in the file, sealed, since to noise it again would cost ε again."""
+    place = (b"", b"noised vector")
+    kept = kept_noise(keys.open(*place, file.read_bytes())) if file.exists() else None
+    now = noised_once(noise_of_bundle(NOISE, bundle), embedding, kept)
+    if now is not kept:
+        replace(file, keys.seal(*place, now.to_bytes()))
+    return now
+
+
+def ask_elsewhere(embedding: UserEmbedding, bundle: ItemBundle, file: Path, keys: KeyRing) -> None:
+    """What a device would send to a server that ranks for it: a vector that could nearly as well be another's."""
+    first, again = [sendable(embedding, bundle, file, keys) for _ in range(2)]
+    same = "the same" if first.noised.vector.tobytes() == again.noised.vector.tobytes() else "another"
+    OUT.print(f"asked for twice: {same} vector; ε spent so far: {again.spent:g}")
+    # As the server would rank; the device then leaves out what the person has met, which it tells nobody.
+    scores = bundle.vectors.products(again.noised.vector)
+    kinds = [bundle.titles[row].split()[-1] for row in np.argsort(-scores, kind="stable")[:TOP]]
+    request = {**again.noised.asked(), "query_vector": "...", "k": 3 * TOP}
+    OUT.print(f"the request: {json.dumps(request)}; {kinds.count('sea')} of its first {TOP} would be of the sea")
+
+
 async def device(folder: Path, checkpoints: list[Checkpoint]) -> None:
     """All that a device does; the checkpoints are there to compare with, and no device has them."""
     OUT.rule("1. A bundle is believed where the pinned key signed every byte of it")
     bundle, pinned = verified(folder)
-    async with open_sqlite(folder / "device.sqlite", keys_from(keychain)) as stores:
+    keys = keys_from(keychain)
+    async with open_sqlite(folder / "device.sqlite", keys) as stores:
         OUT.rule("2. What a person does is kept here, sealed, and ranked by here")
         show(bundle, await rank_for(stores, bundle, PERSON, TOP), "Of a stranger nothing is known; popular stories")
         events = evening(bundle)
@@ -161,13 +189,17 @@ async def device(folder: Path, checkpoints: list[Checkpoint]) -> None:
         # Asked for the person again, the device folds the history in anew: that needs no more than what is here.
         show(bundle, await rank_for(stores, bundle, PERSON, TOP), "With the new stories")
 
-        OUT.rule("4. What is held of a person is theirs")
+        OUT.rule("4. Where a server ranks, it gets a noised vector")
+        ask_elsewhere(await refold_for(stores, bundle, PERSON), bundle, folder / "noised.sealed", keys)
+
+        OUT.rule("5. What is held of a person is theirs")
         document = await export_person(stores, PERSON)
         (folder / "export.json").write_text(json.dumps(document, indent=2))
         OUT.print(
             "export: " + ", ".join(f"{len(json.dumps(part)):,} bytes of {name}" for name, part in document.items())
         )
         receipt = await erase_person(stores, PERSON)
+        (folder / "noised.sealed").unlink()
         OUT.print(f"receipt: {json.dumps(receipt.as_json())}")
         OUT.print(f"known now: {len((await stores.events.met(PERSON)).item_ids)} stories")
 

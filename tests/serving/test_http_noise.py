@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from feature_store.checkpoint import CheckpointDraft
-from tests.serving.published import folded_in
+from feature_store.embedding import UserEmbedding
+from feature_store.noised_vector import noised_once
+from feature_store.vector_noise import NoiseSettings, vector_noise
+from hearth.client import Client
+from tests.serving.published import folded_in, ranked_for
 from tests.serving.running import Server
 
 NOISE = {"mechanism": "privunit-g", "epsilon": 8.0}
@@ -66,3 +70,22 @@ def test_each_request_of_a_batch_has_the_noise_that_it_stated(server: Server, co
     assert [outcome["status"] for outcome in outcomes] == [200, 200, 422]
     assert [outcome["reply"]["meta"].get("noise") for outcome in outcomes[:2]] == [NOISE, None]
     assert outcomes[2]["problem"]["errors"][0]["pointer"] == "#/requests/2/noise"
+
+
+def test_what_a_device_noised_is_asked_with_by_the_client_and_ranked_as_it_is(
+    server: Server, content: CheckpointDraft
+) -> None:
+    items = content.item_vectors
+    noise = vector_noise(
+        NoiseSettings("subset-selection", 4.0), server.model_id(), items.T @ items, items.T @ content.item_counts / 20
+    )
+    person = folded_in(content, ["item-5", "item-9"]).astype(np.float32)
+    noised = noised_once(noise, UserEmbedding(person, server.model_id())).noised
+
+    with Client(str(server.client.base_url)) as hearth:
+        reply = hearth.recommend("home", **noised.asked(), k=7)
+
+    assert [item.item_id for item in reply.items] == [name for name, _ in ranked_for(content, noised.vector, 7, set())]
+    assert reply.meta.noise is not None
+    assert (reply.meta.noise.mechanism, reply.meta.noise.epsilon) == ("subset-selection", 4.0)
+    assert reply.privacy_tier == "ephemeral"
