@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
+from urllib.error import URLError
+from urllib.request import ProxyHandler, Request, build_opener
 
 from serving.config import ServingConfig
 
 _PATIENCE = 120.0  # seconds for a line of the log
 _LOOK = 0.01  # seconds between two looks at the log
 _SAMPLE = 0.02  # seconds between two samples of memory
+_DIRECTLY = build_opener(ProxyHandler({}))  # the server is on this machine, whatever proxy the environment names
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -51,11 +53,14 @@ class Served:
         return self._logged(since, message, **fields)[0]
 
     def post(self, path: str, body: object) -> Any:
-        """The reply to a request that has to succeed; raises `urllib.error.HTTPError`."""
+        """The reply to a request that has to succeed; raises `ServerFailed`."""
         content = json.dumps(body).encode()
         asked = Request(f"{self.address}{path}", content, {"content-type": "application/json"})  # noqa: S310 - our server
-        with urlopen(asked, timeout=_PATIENCE) as reply:  # noqa: S310 - our server
-            return json.load(reply)
+        try:
+            with _DIRECTLY.open(asked, timeout=_PATIENCE) as reply:
+                return json.load(reply)
+        except URLError as error:
+            raise ServerFailed(f"POST {path}: {error}; {self._end_of_log()}") from error
 
     def megabytes(self) -> float:
         """Memory that the process holds now (resident set size, 10^6 bytes); 0 where there is no /proc."""

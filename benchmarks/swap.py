@@ -90,7 +90,7 @@ def _measured(world: World, load: SwapLoad, name: str, told: Told) -> dict[str, 
     with served(world.config(name, TrialSettings(share=share, least_clicks=_LEAST_CLICKS)), world.folder) as server:
         server.logged(0, "model swapped", model_id=first)
         told.step(f"{name}: people")
-        world.tell_histories(server.address)
+        world.tell_histories(server.post)
         plan = LoadPlan(load.rate, _CONNECTIONS, world.size.people, load.events, 1, (bad,))
         capacity = None
         if load.rate is None:

@@ -138,7 +138,7 @@ def test_a_swap_takes_effect_after_it_was_asked_for_and_everybody_is_answered(tm
     world.registry.promote(first)
     with served(world.config("short", TrialSettings()), tmp_path) as server:
         server.logged(0, "model swapped", model_id=first)
-        world.tell_histories(server.address)
+        world.tell_histories(server.post)
         plan = LoadPlan(rate=25.0, connections=4, people=SMALL.people, events=0.3, seed=1)
         with running_load(server.address, plan, tmp_path) as load:
             operator = Operator(server, world.registry, "short", 0.3, Told(lambda *_: None, 1))
@@ -176,7 +176,7 @@ def test_the_command_goes_through_all_phases_and_nobody_is_failed(
     size = ("--items", "300", "--dim", "8", "--pairs", "20", "--people", "50", "--events", "4")
     figures = (
         Command(tmp_path)
-        .run("bench", "swap", *size, "--share", "0.1", "--seconds", "2", "--turns", "1", "--json")
+        .run("bench", "swap", *size, "--share", "0.3", "--seconds", "2", "--turns", "1", "--json")
         .json()
     )
     assert list(figures["servers"]["shadow"]["kinds"]) == [QUIET, "swap", "shadow", "roll-back"]
@@ -186,6 +186,6 @@ def test_the_command_goes_through_all_phases_and_nobody_is_failed(
     kinds = [kind for server in figures["servers"].values() for kind in server["kinds"].items()]
     worst = max(of["ratio"] for name, of in kinds if name != QUIET)
     assert figures["targets"]["worst_p99_ratio"] == pytest.approx(worst)
-    assert figures["servers"]["shadow"]["rate"] == pytest.approx(0.1 * figures["servers"]["shadow"]["capacity"])
+    assert figures["servers"]["shadow"]["rate"] == pytest.approx(0.3 * figures["servers"]["shadow"]["capacity"])
     show_swap(figures)
     assert "bad canary stopped" in capsys.readouterr().out
