@@ -32,8 +32,17 @@ class PrivacySpent(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epsilon: float = Field(gt=0)
+    epsilon: float = Field(gt=0, description="of all that was released about these people so far")
     delta: float = Field(gt=0, lt=1)
+    run_epsilon: float | None = Field(default=None, gt=0, description="of what this training released")
+    neighbours: str = Field(
+        default="one person's whole history is there or is not; how many people there are is public",
+        description="which data sets are not to be told apart",
+    )
+    released: Mapping[str, float] = Field(
+        default_factory=dict,
+        description="sums that this training released -> standard deviation of their noise, a person adding at most 1",
+    )
 
 
 class CheckpointManifest(BaseModel):

@@ -6,6 +6,7 @@ from feature_store.blend import BlendSettings
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.fold_in import FoldInSettings
 from feature_store.item_item import ItemItem
+from feature_store.manifest import PrivacySpent
 from feature_store.query_tower import QueryTower
 from feature_store.row_ranges import Catalogues
 from feature_store.vocabulary import ItemVocabulary
@@ -26,11 +27,14 @@ def checkpoint_draft(
     catalogues: Catalogues,
     metrics: Mapping[str, float],
     settings: Mapping[str, str | int | float | bool],
+    privacy: PrivacySpent | None = None,
 ) -> CheckpointDraft:
     """What serving and devices need of a training run; the tower itself stays on the server.
 
     The counts of people an item come from the aggregated sums, estimated for the whole population; the server
     knows no more of anybody than that.
+
+    privacy: what was released about people so far, where training was private.
     """
     return CheckpointDraft(
         vocabulary=vocabulary,
@@ -44,4 +48,5 @@ def checkpoint_draft(
         catalogues=catalogues,
         metrics=metrics,
         training=settings,
+        privacy=privacy,
     )

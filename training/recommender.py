@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from feature_store.arrays import Float32Array, Int32Array
+from feature_store.errors import BadInput
 from training.algorithm import Algorithm
 from training.averaging import averaging, make_step
 from training.client_update import ClientUpdate
@@ -14,6 +15,7 @@ from training.item_counts import counting
 from training.item_tower import ItemTower
 from training.local_training import local_training_update
 from training.named_arrays import NamedArrays
+from training.privacy.algorithm import Releases, private_algorithm
 from training.reconstruction import curvature_update
 from training.robust_aggregation import make_aggregation
 from training.server_state import ServerState
@@ -25,9 +27,26 @@ RecommenderAlgorithm: TypeAlias = Algorithm[Float32Array, Int32Array]
 
 
 def make_algorithm(
-    tower: ItemTower, clients: int, settings: AlgorithmSettings, placement: Placement = STREAMED
+    tower: ItemTower,
+    clients: int,
+    settings: AlgorithmSettings,
+    placement: Placement = STREAMED,
+    releases: Releases | None = None,
 ) -> RecommenderAlgorithm:
-    """The algorithm that the settings name, for a population of that many clients, computed where `placement` says."""
+    """The algorithm that the settings name, for a population of that many clients, computed where `placement` says.
+
+    releases: for settings of privacy, what is written down before anything is released and what is added to it.
+
+    Raises:
+        BadInput: there are settings of privacy and no releases.
+    """
+    if settings.privacy is not None:
+        if releases is None:
+            raise BadInput(
+                f"training at epsilon {settings.privacy.epsilon:g} takes a ledger that knows what was released about "
+                f"these people before; there is none here, so that nothing would keep to the budget"
+            )
+        return private_algorithm(tower, clients, settings.privacy, settings.tower, releases)
     fold_in = settings.fold_in(tower.items)
     aggregation, bound = make_aggregation(settings.aggregation), settings.aggregation.clip_norm
 

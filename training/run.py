@@ -10,8 +10,9 @@ from feature_store.blend import BlendSettings, discounts
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.errors import BadInput
 from feature_store.fold_in import FoldInSettings
+from feature_store.manifest import PrivacySpent
 from feature_store.row_ranges import Catalogues
-from training.blend_choice import choose_blend
+from training.blend_choice import WITHOUT_VALIDATION, choose_blend
 from training.client_update import ITEM_COUNTS
 from training.cohort import population
 from training.context import TrainedContext, train_context
@@ -22,12 +23,16 @@ from training.item_features import ItemFeatures
 from training.item_item import Collected, collect_item_item
 from training.item_tower import ItemTower
 from training.loop import RoundReport, run_rounds
+from training.privacy.algorithm import ROUNDS, Releases, plan, spent
 from training.publication import checkpoint_draft
 from training.recommender import RecommenderAlgorithm, make_algorithm
 from training.server_state import Run, ServerState
 from training.settings import TrainingSettings
 from training.split import Split, digest
 from training.transport import simulation
+
+_UNUSED = {"curvature": {"fedavg", "server"}, "fedavg": {"curvature"}, "gram": {"curvature", "fedavg", "server"}}
+"""Settings that the numbers of a run with that algorithm do not follow from."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +45,7 @@ class TrainingRun:
     tower: ItemTower
     algorithm: RecommenderAlgorithm
     device: DeviceSettings = AUTO
+    releases: Releases | None = None
 
     @property
     def fold_in(self) -> FoldInSettings:
@@ -57,8 +63,9 @@ class TrainingRun:
         """Go on from `state` to the end of the run; see `training.loop.run_rounds`.
 
         judged: told the whole quality on the validation items, before the report of its round, which has NDCG alone.
+            Private training measures none: what it chose would say something of people that nobody accounts for.
         """
-        has_validation = validate and self.split.valid.rows.size > 0
+        has_validation = validate and self.split.valid.rows.size > 0 and not self.settings.privacy
 
         def ndcg(state: ServerState) -> float:
             quality = self.validation(state)
@@ -66,11 +73,13 @@ class TrainingRun:
             return quality.ndcg
 
         settings, train = self.settings, self.split.train
+        everybody = population(train)
+        cohort, rounds = (len(everybody), ROUNDS) if settings.privacy else (settings.cohort, settings.rounds)
         return run_rounds(
             self.algorithm,
-            simulation(self.algorithm, train, population(train), settings.cohort, settings.seed),
+            simulation(self.algorithm, train, everybody, cohort, settings.seed),
             state,
-            rounds=settings.rounds,
+            rounds=rounds,
             patience=settings.patience,
             evaluate=ndcg if has_validation else None,
         )
@@ -133,8 +142,7 @@ class TrainingRun:
         The round limit and the patience are not in it: they say when to stop, not what a round does. Of the device
         only its precision is: a GPU or a compiler change the last bits, which may be wanted halfway.
         """
-        unused = {"fedavg", "server"} if self.settings.algorithm == "curvature" else {"curvature"}
-        settings = self.settings.model_dump(exclude={"rounds", "patience", *unused})
+        settings = self.settings.model_dump(exclude={"rounds", "patience", *_UNUSED[self.settings.algorithm]})
         data = {"data": digest(self.split), "features": self.features.digest()}
         precision = {"mixed_precision": True} if self.device.mixed_precision else {}
         return {**flattened(settings), **data, **precision, "alpha": self.fold_in.alpha}
@@ -152,26 +160,41 @@ class TrainingRun:
         collected: what `item_item` has given for the state.
         context: what `context` has given for it. The figures and the blend are those of requests without a context.
         """
-        metrics = self.validation(state, collected).figures() if self.split.valid.rows.size else {}
-        settings = {name: value for name, value in self.identity().items() if value is not None}
+        spent = self.privacy_spent()
+        judges = spent is None and self.split.valid.rows.size > 0
+        metrics = self.validation(state, collected).figures() if judges else {}
+        secret = {"data"} if spent else set()  # a digest of people's data tells who can guess all of it but a little
+        settings = {name: value for name, value in self.identity().items() if value is not None and name not in secret}
+        blend = self._chosen_blend(state, collected) if judges else self._blend(WITHOUT_VALIDATION)
         return checkpoint_draft(
             state,
             self.tower,
             self.split.vocabulary,
             self.fold_in,
-            blend=choose_blend(
-                self.item_vectors(state),
-                state.statistics[ITEM_COUNTS],
-                self._blend(0.0),
-                self.fold_in,
-                self.split,
-                item_item=collected.item_item if collected else None,
-            ),
+            blend=blend,
             item_item=collected.item_item if collected else None,
             query_tower=context.query_tower if context else None,
             catalogues=catalogues,
             metrics=metrics,
             settings=settings,
+            privacy=spent,
+        )
+
+    def privacy_spent(self) -> PrivacySpent | None:
+        """What was released about these people so far, by this run and by others; None without settings of privacy."""
+        if self.settings.privacy is None or self.releases is None:
+            return None
+        planned = plan(self.settings.privacy, len(population(self.split.train)), self.tower.items)
+        return spent(self.settings.privacy, planned, self.releases.ledger.entries())
+
+    def _chosen_blend(self, state: ServerState, collected: Collected | None) -> BlendSettings:
+        return choose_blend(
+            self.item_vectors(state),
+            state.statistics[ITEM_COUNTS],
+            self._blend(0.0),
+            self.fold_in,
+            self.split,
+            item_item=collected.item_item if collected else None,
         )
 
     def _blend(self, weight: float) -> BlendSettings:
@@ -183,6 +206,7 @@ def prepare(
     settings: TrainingSettings,
     features: ItemFeatures | None = None,
     device: DeviceSettings = AUTO,
+    releases: Releases | None = None,
 ) -> TrainingRun:
     """Put a run together.
 
@@ -191,6 +215,7 @@ def prepare(
         settings: see there.
         features: of the items, in the order of the vocabulary; without them the tower has the id embedding alone.
         device: where clients are computed.
+        releases: for settings of privacy; see `training.privacy.algorithm`.
 
     Raises:
         BadInput: nobody has items to train on, a GPU is asked for and there is none, the features are not those of
@@ -204,8 +229,8 @@ def prepare(
             f"there are features of {features.items} items and a vocabulary of {items}; they must be the same"
         )
     tower = ItemTower(features, settings.dim, settings.tower.text_width)
-    algorithm = make_algorithm(tower, len(population(split.train)), settings, place(device))
-    return TrainingRun(split, features, settings, tower, algorithm, device)
+    algorithm = make_algorithm(tower, len(population(split.train)), settings, place(device), releases)
+    return TrainingRun(split, features, settings, tower, algorithm, device, releases)
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

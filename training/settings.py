@@ -1,6 +1,6 @@
 """The settings of a training run: all that it depends on besides its data. Read before TensorFlow is."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -8,6 +8,7 @@ from feature_store.fold_in import FoldInSettings
 from training.context_settings import ContextSettings
 from training.item_item_settings import ItemItemSettings
 from training.losses.names import LossName
+from training.privacy.settings import PrivacySettings
 from training.server_settings import AggregationSettings, FedAvgServer, ServerSettings
 from training.tower_settings import TowerSettings
 
@@ -51,7 +52,8 @@ class AlgorithmSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    algorithm: Literal["curvature", "fedavg"] = "curvature"
+    algorithm: Literal["curvature", "fedavg", "gram"] = "curvature"
+    privacy: PrivacySettings | None = Field(default=None, description="of algorithm gram, which has it always")
     dim: int = Field(default=64, ge=1, le=4096, description="numbers in an item vector")
     alpha: float | None = Field(
         default=None,
@@ -75,16 +77,41 @@ class AlgorithmSettings(BaseModel):
     server: ServerSettings = FedAvgServer()
     aggregation: AggregationSettings = AggregationSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _privacy_names_its_algorithm(cls, given: Any) -> Any:
+        """Whoever asks for privacy need not know that one algorithm has it."""
+        if isinstance(given, dict) and given.get("privacy") is not None and given.get("algorithm") is None:
+            return {**given, "algorithm": "gram"}
+        return given
+
+    @model_validator(mode="after")
+    def _is_private_or_not(self) -> "AlgorithmSettings":
+        if (self.algorithm == "gram") != (self.privacy is not None):
+            raise ValueError(
+                f"algorithm gram goes with settings of privacy, an epsilon and a delta, and no other algorithm does: "
+                f"what others send is not bounded a person; got algorithm {self.algorithm} "
+                f"{'without' if self.privacy is None else 'with'} them"
+            )
+        if self.privacy is None:
+            return self
+        if self.aggregation != AggregationSettings():
+            raise ValueError("algorithm gram adds sums and noise; settings of aggregation are for the others")
+        for name, asked in (("item_item", self.item_item.items), ("context", self.context.features)):
+            if asked:
+                raise ValueError(f"{name} sends sums that no noise is added to; leave it out, or train without privacy")
+        return self
+
     @model_validator(mode="after")
     def _parts_fit(self) -> "AlgorithmSettings":
-        if self.algorithm == "curvature" and self.server != FedAvgServer():
+        if self.algorithm != "fedavg" and self.server != FedAvgServer():
             raise ValueError(
                 f"server optimizer {self.server.optimizer} steps along what clients learnt by themselves, which is "
-                f"algorithm fedavg; algorithm curvature has a step of its own"
+                f"algorithm fedavg; algorithm {self.algorithm} has a step of its own"
             )
-        unused = ("fedavg", FedAvgSettings()) if self.algorithm == "curvature" else ("curvature", CurvatureSettings())
-        if getattr(self, unused[0]) != unused[1]:
-            raise ValueError(f"algorithm {self.algorithm} has no use for settings of {unused[0]}: leave them out")
+        for name, unset in (("fedavg", FedAvgSettings()), ("curvature", CurvatureSettings())):
+            if self.algorithm != name and getattr(self, name) != unset:
+                raise ValueError(f"algorithm {self.algorithm} has no use for settings of {name}: leave them out")
         if self.algorithm == "curvature" and self.aggregation.weighting is not None:
             raise ValueError("weighting is for algorithm fedavg; algorithm curvature sends sums, which nothing weighs")
         after = [

@@ -52,7 +52,7 @@ def list_models(registry: PlaceOption, trust: TrustOption = None, as_json: JsonO
         print_json({"models": entries})
         return
     readable = [entry for entry in entries if "error" not in entry]
-    columns = ("id", "stage", "created (UTC)", "items", "dim", "round", "valid ndcg@20")
+    columns = ("id", "stage", "created (UTC)", "items", "dim", "round", "valid ndcg@20", "ε (δ)")
     OUT.print(table(f"Checkpoints of {registry}", columns, map(_row, readable)))
     for entry in entries:
         if "error" in entry:
@@ -75,6 +75,8 @@ def show(
     OUT.print(table("", ("field", "value"), rows))
     for name in ("metrics", "training"):
         OUT.print(table(name, ("", "value"), ((key, str(value)) for key, value in manifest[name].items())))
+    if manifest["privacy"]:
+        OUT.print(table("privacy", ("", "value"), ((key, str(value)) for key, value in manifest["privacy"].items())))
     files = ((key, str(digest["size"]), digest["sha256"]) for key, digest in manifest["files"].items())
     OUT.print(table("files", ("", "bytes", "sha256"), files))
 
@@ -218,7 +220,7 @@ def _entry(registry: Registry, checkpoint_id: str) -> dict[str, Any]:
         manifest = registry.manifest(checkpoint_id)
     except CheckpointError as error:  # one broken checkpoint does not hide the others
         return {"checkpoint_id": checkpoint_id, "stage": stage, "error": str(error)}
-    fields = {"created", "round_number", "dim", "metrics", "parent_id"}
+    fields = {"created", "round_number", "dim", "metrics", "parent_id", "privacy"}
     return {
         "checkpoint_id": checkpoint_id,
         "stage": stage,
@@ -228,13 +230,14 @@ def _entry(registry: Registry, checkpoint_id: str) -> dict[str, Any]:
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
-    ndcg = entry["metrics"].get("ndcg@20")
+    ndcg, privacy = entry["metrics"].get("ndcg@20"), entry["privacy"]
     return (
         entry["checkpoint_id"],
         entry["stage"],
         entry["created"][:16].replace("T", " "),
         *(str(entry[name]) for name in ("items", "dim", "round_number")),
         "-" if ndcg is None else f"{ndcg:.4f}",
+        "-" if privacy is None else f"{privacy['epsilon']:g} ({privacy['delta']:g})",
     )
 
 

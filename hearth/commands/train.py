@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from feature_store.manifest import PrivacySpent
 from hearth.commands.device_options import DeviceName, DeviceOption, MixedPrecisionOption, XlaOption
 from hearth.commands.options import (
     ConfigOption,
@@ -74,6 +75,15 @@ def train(
     patience: Annotated[
         int | None, typer.Option(min=0, help="Rounds without gain on valid before stopping; 0: never. Default: 8.")
     ] = None,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(help="Train with user-level differential privacy, at this ε. Needs --delta. Default: without."),
+    ] = None,
+    delta: Annotated[float | None, typer.Option(help="δ, well below one over the number of people, as 1e-5.")] = None,
+    privacy_budget: Annotated[
+        float | None,
+        typer.Option(help="The ε that all trainings into this registry may not pass. Default: --epsilon."),
+    ] = None,
     valid_share: Annotated[float, typer.Option(help="Share of each person's items, in time, that validates.")] = 0.1,
     test_share: Annotated[float, typer.Option(help="Share kept apart for `hearth evaluate`; 0 trains on all.")] = 0.2,
     split_by: SplitByOption = SplitByName.PERSON,
@@ -94,6 +104,9 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a federated two-tower model and publish it to the registry.
+
+    With --epsilon and --delta each person's whole history is protected: two sums with noise, of everybody, are all that
+    is released, and a ledger in the registry holds all trainings on these people to one budget.
 
     The state is saved after each round: run the same command again after an interruption, and it goes on.
 
@@ -124,6 +137,9 @@ def train(
             "alpha": alpha,
             "regularization": regularization,
             "patience": patience,
+            "privacy.epsilon": epsilon,
+            "privacy.delta": delta,
+            "privacy.budget": privacy_budget,
         },
     )
     read = partial(read_source, valid=valid_share, test=test_share, min_value=min_value, rule=rule)
@@ -138,10 +154,15 @@ def train(
     from hearth.report.writing import report_run
     from hearth.round_display import round_display
     from hearth.training_session import train_to_checkpoint
+    from training.privacy.algorithm import Releases
+    from training.privacy.ledger import FileLedger
     from training.run import prepare
 
     where = DeviceSettings(device=device.value, xla=xla, mixed_precision=mixed_precision)
-    run = prepare(source.split, settings, source.features(settings.tower), where)
+    releases = Releases(FileLedger(published.folder / "privacy" / "ledger.jsonl"))
+    run = prepare(source.split, settings, source.features(settings.tower), where, releases)
+    # A report has figures of people's data that no noise is added to; who publishes it has released them.
+    report = None if settings.privacy else (lambda outcome: report_run(run, outcome, published))
     try:
         with round_display(settings.rounds, ERR) as show:
             outcome = train_to_checkpoint(
@@ -151,7 +172,7 @@ def train(
                 catalogues=catalogues,
                 fresh=fresh,
                 show=show,
-                report=lambda outcome: report_run(run, outcome, published),
+                report=report,
             )
     except KeyboardInterrupt:
         ERR.print("interrupted; each finished round is saved, and the same command goes on from there")
@@ -159,14 +180,26 @@ def train(
     if promote:
         published.promote(outcome.manifest.checkpoint_id)
     if as_json:
-        print_json({**outcome.summary(), "promoted": promote})
+        spent = outcome.manifest.privacy
+        privacy = {"privacy": spent.model_dump(mode="json")} if spent else {}
+        print_json({**outcome.summary(), **privacy, "promoted": promote})
         return
     OUT.print(outcome.text(), soft_wrap=True)
     if outcome.reported:
         OUT.print(outcome.reported.text(), soft_wrap=True)
+    if outcome.manifest.privacy:
+        OUT.print(_private(outcome.manifest.privacy), soft_wrap=True)
     if outcome.manifest.metrics:
         OUT.print(quality_table("Quality on the validation items", {"federated": outcome.manifest.metrics}))
     if not promote:
         OUT.print(
             f"To serve it: hearth models promote {outcome.manifest.checkpoint_id} --registry {registry}", soft_wrap=True
         )
+
+
+def _private(spent: PrivacySpent) -> str:
+    return (
+        f"Private: ε = {spent.epsilon:g} at δ = {spent.delta:g} for all that was released about these people so far, "
+        f"ε = {spent.run_epsilon:g} by this training. No figure on the validation items and no report were made: they "
+        f"would tell of people what nothing accounts for."
+    )
