@@ -18,6 +18,7 @@ from hearth.commands import (
     data,
     demo,
     evaluate,
+    federation,
     items,
     keys,
     models,
@@ -47,6 +48,7 @@ app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)
+app.add_typer(federation.app, name="federation")
 app.add_typer(models.app, name="models")
 app.add_typer(items.app, name="items")
 app.add_typer(people.app, name="people")

@@ -49,6 +49,10 @@ def test_these_are_the_commands() -> None:
         "models copy",
         "models bundle",
         "models verify-bundle",
+        "federation up",
+        "federation run",
+        "federation status",
+        "federation down",
         "people export",
         "people erase",
         "people forget",
@@ -78,6 +82,9 @@ def test_these_are_the_commands() -> None:
         "bench fold-in",
         "bench social",
         "bench store",
+        "bench noise",
+        "bench secure-aggregation",
+        "bench swap",
     }
 
 

@@ -1,6 +1,6 @@
 """The wire: tasks and replies as bytes, and bytes that are none of them refused.
 
-A message is one safetensors file: its arrays, and in the metadata the version of this form and the header as JSON.
+A message is one safetensors file: its arrays, and in the metadata, as JSON, the version of this form and the header.
 Reading it runs no code of its author. What it says of itself is looked at before anything is made of it: which arrays
 there are, their types, and that their numbers are finite.
 """
@@ -82,7 +82,9 @@ def item_ids_from_array(array: Any) -> ItemVocabulary:
 
 
 def _written(what: str, header: Header, arrays: Arrays) -> bytes:
-    metadata = {"hearth": what, "version": VERSION, "header": header.model_dump_json()}
+    about = {"message": what, "version": VERSION, "header": header.model_dump_json()}
+    # One entry: safetensors writes several in any order, and equal messages are equal bytes.
+    metadata = {"hearth": json.dumps(about, sort_keys=True)}
     return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata)
 
 
@@ -95,9 +97,9 @@ def _read(what: str, content: bytes) -> tuple[str, Arrays]:
         raise BadMessage(f"a message begins with up to {_MOST_HEADER:,} bytes about its arrays; got {size:,}")
     try:
         about = json.loads(content[8 : 8 + size])
-        metadata = about["__metadata__"]
+        said = json.loads(about["__metadata__"]["hearth"])
         kinds = {name: entry["dtype"] for name, entry in about.items() if name != "__metadata__"}
-        told, version, named = metadata["hearth"], metadata["version"], metadata["header"]
+        told, version, named = said["message"], said["version"], said["header"]
         if set(kinds.values()) - set(_TYPES):
             raise BadMessage(f"the arrays of a message are {' and '.join(_TYPES)}; got {kinds}")
         arrays = load(content)
