@@ -77,9 +77,8 @@ def test_all_who_came_while_a_server_stood_still_waited_however_few_connections_
     assert not failed(replies).any()
     assert replies["degraded"].all()
     came = replies[(replies["due"] >= since) & (replies["due"] < until - 0.05)]
-    assert (
-        len(came) > 0.45 * 200 / 2
-    )  # an open loop goes on asking: with 4 connections, a closed one would have asked 4
+    assert len(came) > 0.45 * 200 / 2
+    assert (came["sent"] < until).mean() > 0.8  # with 4 connections, whoever waits for replies would have sent 4
     assert (came["done"] >= until - 0.001).all()  # and each is counted to the end of the standstill
 
 
@@ -170,20 +169,22 @@ def test_a_load_that_nobody_can_ask_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_goes_through_all_phases_and_nobody_is_failed(
+def test_the_command_goes_through_all_phases_and_nobody_meets_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     size = ("--items", "300", "--dim", "8", "--pairs", "20", "--people", "50", "--events", "4")
     figures = (
         Command(tmp_path)
-        .run("bench", "swap", *size, "--share", "0.3", "--seconds", "2", "--turns", "1", "--json")
+        .run("bench", "swap", *size, "--share", "0.3", "--seconds", "1", "--turns", "1", "--json")
         .json()
     )
     assert list(figures["servers"]["shadow"]["kinds"]) == [QUIET, "swap", "shadow", "roll-back"]
     canary = figures["servers"]["canary"]["kinds"]
     assert list(canary) == [QUIET, "canary", "canary promoted", "bad canary stopped", "roll-back"]
-    assert figures["targets"]["failed"] == 0
     kinds = [kind for server in figures["servers"].values() for kind in server["kinds"].items()]
+    statuses = {status for _, of in kinds for status in of["statuses"]}
+    assert statuses - {"503"} == {"200", "207"}  # a machine that others need too may have to turn some away
+    assert figures["targets"]["failed"] == sum(of["failed"] for _, of in kinds)
     worst = max(of["ratio"] for name, of in kinds if name != QUIET)
     assert figures["targets"]["worst_p99_ratio"] == pytest.approx(worst)
     assert figures["servers"]["shadow"]["rate"] == pytest.approx(0.3 * figures["servers"]["shadow"]["capacity"])
