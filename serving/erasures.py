@@ -11,6 +11,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from feature_store.errors import StoreError, StoreUnavailable
 from feature_store.rights import ErasureReceipt, erase_person, export_person
@@ -39,12 +40,16 @@ class Erasures:
         """All that is held, as one document; raises `StoreUnavailable`.
 
         person: as the stores know the person.
-        user_id: as who asks knows the person; the document has this one.
+        user_id: as who asks knows the person; the document has this one, and other people of the same tenant as who
+            asks knows them.
         """
         try:
-            return {**await export_person(self._stores, person, await self._further()), "user_id": user_id}
+            found = await export_person(self._stores, person, await self._further())
         except StoreError as error:
             raise self._failed("export", error) from error
+        tenant = person.removesuffix(user_id)
+        named = {name: _without(tenant, part) if tenant else part for name, part in found.items()}
+        return {**named, "user_id": user_id}
 
     async def erase(self, person: str) -> tuple[str, ErasureReceipt]:
         """Remove all that is held; gives the receipt and an id to ask for it again. Raises `StoreUnavailable`.
@@ -90,3 +95,15 @@ class Erasures:
     def _failed(what: str, error: StoreError) -> StoreUnavailable:
         _LOG.warning("rights not honoured now", extra={"fields": {"what": what, "reason": type(error).__name__}})
         return StoreUnavailable(f"the {what} could not be done now: {type(error).__name__}")
+
+
+def _without(prefix: str, part: Any) -> Any:
+    """The part of a document, with that prefix taken from every text that has it."""
+    match part:
+        case str():
+            return part.removeprefix(prefix)
+        case Mapping():
+            return {name: _without(prefix, value) for name, value in part.items()}
+        case list():
+            return [_without(prefix, value) for value in part]
+    return part

@@ -18,7 +18,7 @@ FORBIDDEN = {
     "feature_store": ("training", "serving", "hearth", "benchmarks", *FRAMEWORKS, "fastapi", "starlette"),
     "serving": ("training", "hearth", "benchmarks", *FRAMEWORKS),
     "training": ("serving", "hearth", "benchmarks", "fastapi", "starlette"),
-    "benchmarks": ("hearth", "serving", "fastapi", "starlette"),
+    "benchmarks": ("hearth",),
 }
 # Of package registries, in two pieces so that this file does not name any.
 REGISTRY_HOSTS = (

@@ -8,8 +8,10 @@ from hearth.commands.bench_context import context
 from hearth.commands.bench_fold_in import fold_in
 from hearth.commands.bench_leave_one_out import leave_one_out
 from hearth.commands.bench_new_users import new_users
+from hearth.commands.bench_noise import noise
 from hearth.commands.bench_quality import quality
 from hearth.commands.bench_scale import scale
+from hearth.commands.bench_secure_aggregation import secure_aggregation
 from hearth.commands.bench_simulation import simulation
 from hearth.commands.bench_social import social
 from hearth.commands.bench_store import store
@@ -29,7 +31,9 @@ app.command("cold-items")(cold_items)
 app.command("context")(context)
 app.command("fold-in")(fold_in)
 app.command("new-users")(new_users)
+app.command("noise")(noise)
 app.command("scale")(scale)
+app.command("secure-aggregation")(secure_aggregation)
 app.command("simulation")(simulation)
 app.command("social")(social)
 app.command("store")(store)

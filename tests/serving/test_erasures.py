@@ -51,15 +51,17 @@ def test_an_export_has_the_id_that_was_asked_for_and_all_places() -> None:
     async def run() -> None:
         stores = open_memory()
         graph = await lived_in(stores)
+        await graph.add([Tie("follow", "\x1fshop\x1fada", "\x1fshop\x1feve")])
 
         async def further() -> Mapping[str, PlaceOfPeople]:
             return {"social_graph": graph}
 
         erasures = Erasures(stores, further)
         document = await erasures.export("\x1fshop\x1fada", "ada")
+        assert [tie["user_id"] for tie in document["social_graph"]["follows"]] == ["eve"]
         assert document["user_id"] == "ada"
         assert set(document) == {"format", "user_id", "events", "embeddings", "social_graph"}
-        assert "\x1f" not in str(document)
+        assert "shop" not in str(document)
 
     asyncio.run(run())
 
