@@ -20,7 +20,6 @@ from hearth.federation.child import ChildSpec, signal_group, start
 
 _LOG = logging.getLogger("hearth.federation")
 _LOOK_SECONDS = 0.2
-_END_SECONDS = 8.0  # from being asked to end, to being ended
 
 
 @dataclass(slots=True)
@@ -41,6 +40,7 @@ class Supervisor:
     about: what stands in that file beside the children.
     restarts: how often one child is started again before it is given up.
     pause_seconds: before the first of those; twice as long before each further one.
+    end_seconds: from being asked to end, to being ended.
     """
 
     def __init__(
@@ -51,9 +51,10 @@ class Supervisor:
         about: Mapping[str, Any],
         restarts: int = 5,
         pause_seconds: float = 0.5,
+        end_seconds: float = 8.0,
     ) -> None:
         self._logs, self._environment, self._status, self._about = logs, environment, status, about
-        self._most, self._pause = restarts, pause_seconds
+        self._most, self._pause, self._end = restarts, pause_seconds, end_seconds
         self._children: list[_Child] = []
         self._is_ready = False
 
@@ -107,7 +108,7 @@ class Supervisor:
         """
         first = [child for child in self._children if child.spec.name.startswith("cell-")]
         for group in (first, [child for child in self._children if child not in first]):
-            _end(group)
+            _end(group, self._end)
         self._status.unlink(missing_ok=True)
 
     def write(self) -> None:
@@ -125,10 +126,10 @@ class Supervisor:
         replace(self._status, json.dumps(whole, indent=2).encode(), mode=0o600)
 
 
-def _end(children: Sequence[_Child]) -> None:
+def _end(children: Sequence[_Child], seconds: float) -> None:
     for child in reversed(children):
         signal_group(child.process.pid, signal.SIGTERM)
-    until = time.monotonic() + _END_SECONDS
+    until = time.monotonic() + seconds
     for child in children:
         try:
             child.process.wait(max(0.0, until - time.monotonic()))

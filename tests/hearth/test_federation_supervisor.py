@@ -1,0 +1,112 @@
+"""The supervisor, over processes that are cheap to start: what is killed comes back, and nothing is left behind."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hearth.federation.child import MARK, ChildSpec, processes_of
+from hearth.federation.supervisor import Supervisor
+
+PATIENCE = 30.0
+SLEEPS = (sys.executable, "-c", "import time; time.sleep(600)")
+STARTS_ANOTHER = (
+    sys.executable,
+    "-c",
+    (
+        "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
+        "time.sleep(600)"
+    ),
+)
+IGNORES_SIGTERM = (
+    sys.executable,
+    "-c",
+    (
+        "import signal, time, pathlib, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
+    ),
+)
+
+
+@contextmanager
+def supervised(folder: Path, *specs: ChildSpec, restarts: int = 5) -> Iterator[Callable[[], dict[str, Any]]]:
+    """The specs under a supervisor in a thread of its own; gives what reads the status."""
+    (folder / "logs").mkdir()
+    stop = threading.Event()
+    environment = {**os.environ, MARK: str(folder)}
+    supervisor = Supervisor(folder / "logs", environment, folder / "status.json", {"who": "test"}, restarts, 0.05, 1.0)
+    for spec in specs:
+        supervisor.start(spec)
+    watching = threading.Thread(target=supervisor.watch, args=(stop,))
+    watching.start()
+    try:
+        yield lambda: json.loads((folder / "status.json").read_bytes())
+    finally:
+        stop.set()
+        watching.join()
+        supervisor.end()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_child_that_is_killed_comes_back_and_the_others_are_left_alone(tmp_path: Path) -> None:
+    specs = ChildSpec("one", SLEEPS), ChildSpec("other", SLEEPS)
+    with supervised(tmp_path, *specs) as status:
+        before = status()["processes"]
+        os.kill(before["one"]["pid"], signal.SIGKILL)
+        until(lambda: status()["processes"]["one"]["restarts"] == 1)
+        after = status()["processes"]
+        assert after["one"]["state"] == "running"
+        assert after["one"]["pid"] != before["one"]["pid"]
+        assert after["other"] == before["other"]
+        assert after["one"]["pid"] in processes_of(tmp_path)
+
+
+def test_a_child_that_ends_again_and_again_is_given_up(tmp_path: Path) -> None:
+    with supervised(tmp_path, ChildSpec("ends", (sys.executable, "-c", "print('again')")), restarts=2) as status:
+        until(lambda: status()["processes"]["ends"]["state"] == "given up")
+        assert status()["processes"]["ends"]["restarts"] == 2
+        assert (tmp_path / "logs" / "ends.log").read_text() == "again\n" * 3
+
+
+def test_what_a_child_has_started_ends_with_it(tmp_path: Path) -> None:
+    with supervised(tmp_path, ChildSpec("parent", STARTS_ANOTHER)) as status:
+        until(lambda: len(processes_of(tmp_path)) == 2)
+        first = processes_of(tmp_path)
+        os.kill(status()["processes"]["parent"]["pid"], signal.SIGKILL)
+        until(lambda: len(processes_of(tmp_path)) == 2 and not set(first) & set(processes_of(tmp_path)))
+
+
+def test_nothing_is_left_when_it_ends_not_even_what_ignores_being_asked(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    stubborn = ChildSpec("cell-stubborn", (*IGNORES_SIGTERM, str(started)))
+    with supervised(tmp_path, ChildSpec("parent", STARTS_ANOTHER), stubborn):
+        until(lambda: len(processes_of(tmp_path)) == 3 and started.exists())
+    assert processes_of(tmp_path) == []
+    assert not (tmp_path / "status.json").exists()
+
+
+def test_readiness_is_waited_for_and_who_is_not_ready_is_named(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    supervisor = Supervisor(tmp_path / "logs", {**os.environ, MARK: str(tmp_path)}, tmp_path / "status.json", {})
+    ready = threading.Event()
+    supervisor.start(ChildSpec("late", SLEEPS, is_ready=ready.is_set))
+    supervisor.start(ChildSpec("never", SLEEPS, is_ready=lambda: False))
+    try:
+        assert supervisor.wait_until_ready(["late"], 0.1, threading.Event()) == ["late"]
+        ready.set()
+        assert supervisor.wait_until_ready(["late", "never"], 0.1, threading.Event()) == ["never"]
+        assert supervisor.wait_until_ready(["late"], 0.1, threading.Event()) == []
+    finally:
+        supervisor.end()
