@@ -6,6 +6,7 @@ broken off anywhere, and the next one does what is left.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ async def refold(
     checkpoint: Checkpoint,
     *,
     batch: int = BATCH,
-    pause_seconds: float = 0.0,
+    share: float = 1.0,
     goes_on: Callable[[], bool] = lambda: True,
 ) -> Refolded:
     """Fold in everybody whose embedding for the checkpoint is not there, or is of another history than theirs now.
@@ -50,7 +51,7 @@ async def refold(
         stores: of one place.
         checkpoint: whose items they are folded in on.
         batch: people folded in at once; between two batches others have their turn.
-        pause_seconds: to wait after each batch, so as to leave more of the machine to requests.
+        share: of the time that this may take; after each batch it waits for as long as leaves requests the rest.
         goes_on: asked before each batch; once it is false the rest of the people are left as they are.
 
     Raises:
@@ -61,8 +62,9 @@ async def refold(
         async for people in _batches(stores.events.user_ids(), batch):
             if not goes_on():
                 break
+            began = time.monotonic()
             total += await _refold(stores, checkpoint, people)
-            await asyncio.sleep(pause_seconds)
+            await asyncio.sleep((time.monotonic() - began) * (1 / share - 1))
     except UNREADABLE:  # said at the end, of those whose ids cannot be read: one at least
         total += Refolded(people=1, failed=1)
     return total

@@ -90,16 +90,11 @@ async def serve(
             _catalogues(config) as catalogues,
             asyncio.TaskGroup() as tasks,
         ):
+            stock = Stock(catalogues, files.verticals())
+            stocks = (stock, Stock(catalogues, files.verticals(), beside=stock))
             live, shadow = (
-                LiveModel(
-                    registry,
-                    metrics,
-                    config.watch_seconds,
-                    Stock(catalogues, files.verticals()),
-                    stage,
-                    config.max_model_bytes,
-                )
-                for stage in FOLLOWED
+                LiveModel(registry, metrics, config.watch_seconds, kept, stage, config.max_model_bytes)
+                for kept, stage in zip(stocks, FOLLOWED, strict=True)
             )
             if files.placements_file is not None:
                 files.placements_file.before_use(lambda new: _stock_up((live, shadow), new))

@@ -14,8 +14,8 @@ from serving.live import LiveModel
 from serving.model import ServingModel
 
 _LOG = logging.getLogger("serving.sweep")
-_BATCH = 128  # people: what a batch does between two turns of the event loop stays near 10 ms
-_PAUSE_SECONDS = 0.02  # after each batch, which takes about as long: half of the time is left to requests
+_BATCH = 32  # people: whoever asks meanwhile waits for a few milliseconds; 128 take about half the work, and 10 ms
+_SHARE = 0.1  # of the time: nobody waits for the sweep, and requests wait behind it
 _LONGEST_WAIT = 60.0  # seconds between sweeps of which some people failed
 
 
@@ -37,7 +37,7 @@ async def _sweep(model: ServingModel, live: LiveModel, stores: LocalStores) -> b
     """Whether nobody is left; a sweep for a model that no longer answers is broken off."""
     try:
         came_to = await refold(
-            stores, model.checkpoint, batch=_BATCH, pause_seconds=_PAUSE_SECONDS, goes_on=lambda: live.model is model
+            stores, model.checkpoint, batch=_BATCH, share=_SHARE, goes_on=lambda: live.model is model
         )
     except StoreError as error:
         _LOG.warning("sweep failed", extra={"fields": {"model_id": model.model_id, "reason": type(error).__name__}})

@@ -1,6 +1,7 @@
 """A sweep after a new checkpoint: everybody is folded in anew, once, while the old version keeps its embeddings."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 import numpy as np
@@ -194,5 +195,32 @@ def test_requests_have_their_turn_between_two_batches() -> None:
         await refold(stores, NEW, batch=5)
         task.cancel()
         assert turns >= 5
+
+    asyncio.run(run())
+
+
+class Slow(InMemoryEventStore):
+    """A store that takes its time, and counts it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = 0.0
+
+    async def met_many(self, user_ids: Sequence[str]) -> list[MetItems]:
+        began = time.monotonic()
+        await asyncio.sleep(0.01)
+        found = await super().met_many(user_ids)
+        self.taken += time.monotonic() - began
+        return found
+
+
+def test_a_sweep_of_a_quarter_of_the_time_leaves_three_quarters_to_others() -> None:
+    async def run() -> None:
+        events = Slow()
+        stores = open_memory()._replace(events=events)
+        await stores.events.put([event(person, 1) for person in range(25)])
+        began = time.monotonic()
+        await refold(stores, NEW, batch=5, share=0.25)
+        assert time.monotonic() - began >= 4 * events.taken >= 4 * 5 * 0.01
 
     asyncio.run(run())
