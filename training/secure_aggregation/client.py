@@ -9,7 +9,6 @@ who agreed U4. A client that is asked for shares gives, of each other client, th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from feature_store.arrays import Float32Array
 from feature_store.errors import BadInput
@@ -21,7 +20,8 @@ from training.secure_aggregation.client_messages import (
     SealedShares,
     Unmasking,
 )
-from training.secure_aggregation.derivation import KEY_BYTES, derive, private_key, public_key
+from training.secure_aggregation.client_states import Advertised, Agreed, Masked, Shared
+from training.secure_aggregation.derivation import KEY_BYTES, private_key, public_key
 from training.secure_aggregation.derivation import agree as agree_on
 from training.secure_aggregation.errors import WrongClients, WrongReceiver
 from training.secure_aggregation.fixed_point import encode
@@ -34,7 +34,6 @@ from training.secure_aggregation.pair_masks import (
     pair_mask_sign,
 )
 from training.secure_aggregation.roster import (
-    Enrolment,
     enrol,
     require_distinct,
     require_enough,
@@ -47,57 +46,6 @@ from training.secure_aggregation.sealed_shares import Envelope, Shares, open_sea
 from training.secure_aggregation.server_messages import Agreements, Delivery, Roster, Survivors
 from training.secure_aggregation.shamir import split
 from training.secure_aggregation.terms import Terms
-
-
-@dataclass(frozen=True, slots=True)
-class Advertised:
-    """After stage 0.
-
-    client: this client's number. seed: what all its secrets of the round follow from.
-    """
-
-    enrolment: Enrolment
-    client: int
-    node_key: NodeKey
-    seed: bytes
-
-    @property
-    def name(self) -> str:
-        """This client's name."""
-        return self.enrolment.name(self.client)
-
-    def secret(self, purpose: str) -> bytes:
-        """One of this client's secrets of this round, 32 bytes."""
-        return derive(self.seed, self.enrolment.digest, purpose, self.name)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(round {self.enrolment.terms.round_id}, {self.name}, secrets not shown)"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Shared:
-    """After stage 1. others: keys of the roster's other clients, by number; own: this client's own shares."""
-
-    advertised: Advertised
-    others: Mapping[int, Advertisement]
-    roster: bytes
-    own: Shares
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Masked:
-    """After stage 2. held: the shares of each sharer that this client holds, its own included, by ascending number."""
-
-    shared: Shared
-    held: Mapping[int, Shares]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Agreed:
-    """After the first half of stage 3."""
-
-    masked: Masked
-    survivors: tuple[int, ...]
 
 
 def advertise(

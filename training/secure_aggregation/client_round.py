@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from feature_store.arrays import Float32Array
 from training.secure_aggregation import client, wire
-from training.secure_aggregation.client import Advertised, Agreed, Masked, Shared
+from training.secure_aggregation.client_states import Advertised, Agreed, Masked, Shared
 from training.secure_aggregation.errors import AlreadyAnswered, WrongRound
 from training.secure_aggregation.node_keys import NodeKey, NodePublicKey
 from training.secure_aggregation.terms import Terms

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from feature_store.arrays import Float32Array
 from training.secure_aggregation import client
 from training.secure_aggregation.client_round import ClientRound
+from training.secure_aggregation.client_states import Advertised, Agreed, Masked, Shared
 from training.secure_aggregation.fixed_point import Field, Layout
 from training.secure_aggregation.node_keys import NodeKey, NodePublicKey
 from training.secure_aggregation.server import ServerState, accept, begin, close
@@ -90,13 +91,13 @@ class Talk(NamedTuple):
     Each mapping is by the client's name; requests are what the server sent to it, replies what it sent.
     """
 
-    advertised: dict[str, tuple[client.Advertised, bytes]]
+    advertised: dict[str, tuple[Advertised, bytes]]
     roster: bytes
-    shared: dict[str, tuple[client.Shared, bytes]]
+    shared: dict[str, tuple[Shared, bytes]]
     deliveries: dict[str, bytes]
-    masked: dict[str, tuple[client.Masked, bytes]]
+    masked: dict[str, tuple[Masked, bytes]]
     survivors: bytes
-    agreed: dict[str, tuple[client.Agreed, bytes]]
+    agreed: dict[str, tuple[Agreed, bytes]]
     agreements: bytes
     unmaskings: dict[str, bytes]
     result: SecureSum

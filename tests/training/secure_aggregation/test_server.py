@@ -182,13 +182,15 @@ def test_one_client_of_each_stage_may_lie_and_the_sum_is_over_the_others(made: T
     assert state.survivors == (0, 1, 2, 4)
 
 
-def test_the_sum_of_a_server_is_that_of_the_talk(made: Talk) -> None:
+def test_the_sum_is_the_same_whoever_uncovers_it(made: Talk) -> None:
     result, requests = close(at(made, 4, "cell-4", "cell-0", "cell-2"))
     assert isinstance(result, SecureSum)
     assert requests == {}
     assert result.clients == ("cell-0", "cell-1", "cell-2", "cell-4")
     for name, array in made.result.sums.items():
         assert result.sums[name].tolist() == array.tolist()
+    counts = sum(VALUES[name]["counts"] for name in result.clients)
+    assert result.sums["counts"].tolist() == counts.tolist()
 
 
 def test_a_server_knows_the_keys_of_whom_it_asks() -> None:
