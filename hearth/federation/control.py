@@ -25,6 +25,7 @@ from flwr.supercore.control.control_http_client import ControlHttpClient
 from flwr.supercore.fab import Fab
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 
+from hearth.federation.ports import reach_loopback_directly
 from training.federation.errors import FederationError
 
 _BUNDLE = b"""\
@@ -122,6 +123,7 @@ class Control:
 @contextmanager
 def opened_control(address: str, authority: Path) -> Iterator[Control]:
     """The Control API at that address, whose certificate the authority has signed."""
+    reach_loopback_directly()
     client = ControlHttpClient.from_server_address(
         server_address=address,
         insecure=False,

@@ -1,5 +1,6 @@
-"""Ports of this machine that nobody listens on."""
+"""This machine's loopback: ports that nobody listens on, and the way to them past any proxy."""
 
+import os
 import socket
 import ssl
 from contextlib import ExitStack
@@ -15,6 +16,13 @@ def free_ports(count: int) -> list[int]:
         for taken in sockets:
             taken.bind((LOOPBACK, 0))
         return [int(taken.getsockname()[1]) for taken in sockets]
+
+
+def reach_loopback_directly() -> None:
+    """Let this process, and what it starts, ask no proxy for the way to this machine, whatever the environment says."""
+    for name in ("no_proxy", "NO_PROXY"):
+        named = [place for place in os.environ.get(name, "").split(",") if place]
+        os.environ[name] = ",".join(dict.fromkeys([*named, LOOPBACK, "localhost"]))
 
 
 def listens(port: int, authority: Path) -> bool:

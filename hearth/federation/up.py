@@ -16,7 +16,7 @@ from feature_store.errors import BadInput
 from hearth.federation.child import processes_of
 from hearth.federation.control import opened_control
 from hearth.federation.layout import Layout, Plan
-from hearth.federation.ports import LOOPBACK, free_ports
+from hearth.federation.ports import LOOPBACK, free_ports, reach_loopback_directly
 from hearth.federation.processes import (
     environment,
     make_files,
@@ -52,6 +52,7 @@ def run_up(layout: Layout, plan: Plan, public_key: Path, stop: Event, told: Call
         BadInput: another process keeps this federation running.
         FederationError: something did not start; the logs say why.
     """
+    reach_loopback_directly()
     with alone(layout):
         end_leftovers(layout.folder)
         make_files(layout, plan.cells, plan.least_people, public_key)
