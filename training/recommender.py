@@ -15,7 +15,8 @@ from training.item_counts import counting
 from training.item_tower import ItemTower
 from training.local_training import local_training_update
 from training.named_arrays import NamedArrays
-from training.privacy.algorithm import Releases, private_algorithm
+from training.privacy.algorithm import private_algorithm
+from training.privacy.release import Releases
 from training.reconstruction import curvature_update
 from training.robust_aggregation import make_aggregation
 from training.server_state import ServerState

@@ -23,7 +23,8 @@ from training.item_features import ItemFeatures
 from training.item_item import Collected, collect_item_item
 from training.item_tower import ItemTower
 from training.loop import RoundReport, run_rounds
-from training.privacy.algorithm import ROUNDS, Releases, plan, spent
+from training.privacy.algorithm import ROUNDS
+from training.privacy.release import Releases, plan, spent
 from training.publication import checkpoint_draft
 from training.recommender import RecommenderAlgorithm, make_algorithm
 from training.server_state import Run, ServerState
@@ -215,7 +216,7 @@ def prepare(
         settings: see there.
         features: of the items, in the order of the vocabulary; without them the tower has the id embedding alone.
         device: where clients are computed.
-        releases: for settings of privacy; see `training.privacy.algorithm`.
+        releases: for settings of privacy; see `training.privacy.release`.
 
     Raises:
         BadInput: nobody has items to train on, a GPU is asked for and there is none, the features are not those of

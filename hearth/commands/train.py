@@ -154,8 +154,8 @@ def train(
     from hearth.report.writing import report_run
     from hearth.round_display import round_display
     from hearth.training_session import train_to_checkpoint
-    from training.privacy.algorithm import Releases
     from training.privacy.ledger import FileLedger
+    from training.privacy.release import Releases
     from training.run import prepare
 
     where = DeviceSettings(device=device.value, xla=xla, mixed_precision=mixed_precision)

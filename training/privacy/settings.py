@@ -29,7 +29,7 @@ class PrivacySettings(BaseModel):
         default=None,
         ge=2,
         le=10_000,
-        description="m, among how many of the most met items vectors are found; by default 0.15 people / σ",
+        description="m, among how many of the most met items vectors are found; by default 0.13 people / σ",
     )
 
     @model_validator(mode="after")

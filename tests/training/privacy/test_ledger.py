@@ -1,0 +1,95 @@
+"""The ledger: it only grows, keeps to the budget, and has paid before anything is seen."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from feature_store.errors import BadInput
+from training.privacy.accountant import cost_of
+from training.privacy.ledger import Budget, BudgetSpent, Entry, FileLedger, Ledger, MemoryLedger, cost_so_far
+
+BUDGET = Budget(epsilon=2, delta=1e-5)
+WHOLE = cost_of(2, 1e-5)
+PROCESS = Path(__file__).parent / "spending.py"
+
+
+@pytest.fixture(params=["memory", "file"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
+    return MemoryLedger() if request.param == "memory" else FileLedger(tmp_path / "privacy" / "ledger.jsonl")
+
+
+def test_shares_of_a_budget_can_all_be_spent_and_nothing_beyond(ledger: Ledger) -> None:
+    assert ledger.entries() == ()
+    spent = [Entry(released=f"sum {number}", cost=WHOLE * share) for number, share in enumerate((0.1, 0.6, 0.3))]
+    for entry in spent:
+        ledger.spend(entry, BUDGET)
+    with pytest.raises(BudgetSpent, match=r"counts would bring .* from ε = 2 to 2.* and the budget is 2"):
+        ledger.spend(Entry(released="counts", cost=WHOLE * 1e-3), BUDGET)
+    assert list(ledger.entries()) == spent
+
+
+def test_a_larger_budget_makes_room_and_what_was_spent_stays(ledger: Ledger) -> None:
+    ledger.spend(Entry(released="counts", cost=WHOLE), BUDGET)
+    ledger.spend(Entry(released="counts", cost=WHOLE), Budget(epsilon=3, delta=1e-5))
+    assert cost_so_far(ledger.entries()) == pytest.approx(2 * WHOLE)
+
+
+def test_another_process_finds_what_was_spent(tmp_path: Path) -> None:
+    FileLedger(tmp_path / "ledger").spend(Entry(released="counts", cost=WHOLE), BUDGET)
+    with pytest.raises(BudgetSpent):
+        FileLedger(tmp_path / "ledger").spend(Entry(released="counts", cost=WHOLE / 10), BUDGET)
+
+
+def test_two_at_once_do_not_spend_the_same_twice(tmp_path: Path) -> None:
+    def spend(_: int) -> None:
+        with suppress(BudgetSpent):
+            FileLedger(tmp_path / "ledger").spend(Entry(released="counts", cost=WHOLE / 8), BUDGET)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(spend, range(12)))
+    assert len(FileLedger(tmp_path / "ledger").entries()) == 8
+
+
+@pytest.mark.parametrize("line", [b"{", b'{"released": "counts"}', b"\n", b'{"released": "x", "cost": -1}'])
+def test_a_damaged_ledger_is_not_taken_for_a_shorter_one(tmp_path: Path, line: bytes) -> None:
+    ledger = FileLedger(tmp_path / "ledger")
+    ledger.spend(Entry(released="counts", cost=WHOLE / 10), BUDGET)
+    ledger.path.write_bytes(ledger.path.read_bytes() + line + b"\n")
+    before = ledger.path.read_bytes()
+    with pytest.raises(BadInput, match="line 2, is no entry"):
+        ledger.spend(Entry(released="counts", cost=WHOLE / 10), BUDGET)
+    assert ledger.path.read_bytes() == before
+
+
+def run(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, str(PROCESS), *arguments], stdout=subprocess.PIPE, text=True, env=_path())
+
+
+def _path() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+
+
+def test_whoever_is_killed_drawing_noise_has_paid(tmp_path: Path) -> None:
+    with run("die_drawing", str(tmp_path / "ledger")) as process:
+        assert process.wait() == -signal.SIGKILL
+    (entry,) = FileLedger(tmp_path / "ledger").entries()
+    assert (entry.released, entry.cost) == ("item_sums", 0.25)
+
+
+@pytest.mark.parametrize("milliseconds", [3, 17])
+def test_a_ledger_whose_writer_is_killed_has_every_entry_that_was_made(tmp_path: Path, milliseconds: int) -> None:
+    with run("spend_on", str(tmp_path / "ledger")) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "spent\n"
+        time.sleep(milliseconds / 1000)
+        process.kill()
+        said = 1 + process.stdout.read().count("spent\n")
+    assert said <= len(FileLedger(tmp_path / "ledger").entries()) <= said + 1
+    FileLedger(tmp_path / "ledger").spend(Entry(released="counts", cost=1e-6), BUDGET)
