@@ -14,16 +14,17 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
+from feature_store.errors import HearthError
 from serving.config import ServingConfig
 
-_PATIENCE = 120.0  # seconds for a line of the log
-_LOOK = 0.01  # seconds between two looks at the log
+_PATIENCE = 600.0  # seconds for a line of the log: a sweep over everybody takes its time
+_LOOK = 0.05  # seconds between two looks at the log
 _SAMPLE = 0.02  # seconds between two samples of memory
 _DIRECTLY = build_opener(ProxyHandler({}))  # the server is on this machine, whatever proxy the environment names
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-class ServerFailed(Exception):
+class ServerFailed(HearthError):
     """The server ended, or did not do what it was asked to; the message has the end of its log."""
 
 
@@ -93,12 +94,13 @@ class Served:
             raise ServerFailed(f"the server ended with status {self._process.returncode}: {self._end_of_log()}")
 
     def _logged(self, since: int, message: str, **fields: str) -> tuple[float, dict[str, Any]]:
-        deadline = time.monotonic() + _PATIENCE
+        deadline, wanted = time.monotonic() + _PATIENCE, json.dumps(message).encode()
         while time.monotonic() < deadline and self._process.poll() is None:
             with self._log.open("rb") as log:
                 log.seek(since)
                 whole = log.read().rpartition(b"\n")[0]
-            for line in (json.loads(line) for line in whole.splitlines() if line.startswith(b"{")):
+            since += len(whole)  # each line is looked at once: the cores are the server's
+            for line in (json.loads(line) for line in whole.splitlines() if wanted in line and line.startswith(b"{")):
                 if line["message"] == message and fields.items() <= line.items():
                     wall = datetime.fromisoformat(line["time"]).timestamp()
                     return wall - time.time() + time.monotonic(), line
