@@ -38,7 +38,7 @@ def up(
     """Start a federation and keep it running, until Ctrl-C or `hearth federation down`.
 
     Certificates, keys and secrets are made where there are none. Each process has a log in FOLDER/logs and is started
-    again when it ends, five times.
+    again when it ends, ten times in a row.
 
     Example: `hearth federation up --cells 3 --folder federation --interactions ml-100k/interactions.csv`
     """

@@ -20,6 +20,8 @@ from hearth.federation.child import ChildSpec, signal_group, start
 
 _LOG = logging.getLogger("hearth.federation")
 _LOOK_SECONDS = 0.2
+_LONGEST_PAUSE = 30.0
+_LONG_SECONDS = 600.0  # a child that has run for as long did well
 
 
 @dataclass(slots=True)
@@ -27,6 +29,8 @@ class _Child:
     spec: ChildSpec
     process: "subprocess.Popen[bytes]"
     restarts: int = 0
+    in_a_row: int = 0  # of them, since it last ran for long
+    since: float = 0.0  # its last start, on the monotonic clock
     due: float | None = None  # of the next start, on the monotonic clock
     status: int | None = None  # of its last end
 
@@ -38,8 +42,9 @@ class Supervisor:
     environment: of all of them.
     status: a file that says what runs; written anew at each change.
     about: what stands in that file beside the children.
-    restarts: how often one child is started again before it is given up.
-    pause_seconds: before the first of those; twice as long before each further one.
+    restarts: how often in a row one child is started again before it is given up. The default lasts for minutes: a
+        SuperNode that was killed is not let in again before the SuperLink has missed it for one.
+    pause_seconds: before the first of those; twice as long before each further one, up to half a minute.
     end_seconds: from being asked to end, to being ended.
     """
 
@@ -49,7 +54,7 @@ class Supervisor:
         environment: Mapping[str, str],
         status: Path,
         about: Mapping[str, Any],
-        restarts: int = 5,
+        restarts: int = 10,
         pause_seconds: float = 0.5,
         end_seconds: float = 8.0,
     ) -> None:
@@ -60,7 +65,8 @@ class Supervisor:
 
     def start(self, spec: ChildSpec) -> None:
         """Start a child."""
-        self._children.append(_Child(spec, start(spec, self._logs / f"{spec.name}.log", self._environment)))
+        process = start(spec, self._logs / f"{spec.name}.log", self._environment)
+        self._children.append(_Child(spec, process, since=time.monotonic()))
         self.write()
 
     def wait_until_ready(self, names: Sequence[str], seconds: float, stop: Event) -> list[str]:
@@ -92,12 +98,15 @@ class Supervisor:
             if child.due is None and child.status is None and child.process.poll() is not None:
                 child.status, is_changed = child.process.returncode, True
                 signal_group(child.process.pid, signal.SIGKILL)  # what it has started ends with it
-                if child.restarts < self._most:
-                    child.due = now + self._pause * 2**child.restarts
+                if now - child.since > _LONG_SECONDS:
+                    child.in_a_row = 0
+                if child.in_a_row < self._most:
+                    child.due = now + min(self._pause * 2**child.in_a_row, _LONGEST_PAUSE)
                 _LOG.warning("%s ended with status %s", child.spec.name, child.status)
             if child.due is not None and now >= child.due:
                 child.process = start(child.spec, self._logs / f"{child.spec.name}.log", self._environment)
-                child.restarts, child.due, child.status, is_changed = child.restarts + 1, None, None, True
+                child.restarts, child.in_a_row, child.since = child.restarts + 1, child.in_a_row + 1, now
+                child.due, child.status, is_changed = None, None, True
         if is_changed:
             self.write()
 

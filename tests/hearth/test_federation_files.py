@@ -112,6 +112,7 @@ def test_each_person_is_in_one_cell_with_all_that_they_did_however_often_it_is_f
     people = fill(cells, interactions)
     assert fill(cells, interactions) == people
     assert sum(people.values()) == 9
+    assert min(people.values()) > 0
 
     async def held(number: int) -> dict[str, list[str]]:
         async with open_sqlite(cells[number].store, own_keys(cells[number].store_keys)) as stores:

@@ -37,7 +37,9 @@ class Request(BaseModel):
     validates: bool = Field(default=False, description="judge after each round, and publish the best state")
     cells: int = Field(default=1, ge=1, description="cells to wait for before the first round")
     quorum: int = Field(default=1, ge=1, description="the fewest that make a round")
-    gather_seconds: float = Field(default=60.0, ge=0, allow_inf_nan=False, description="to wait for the cells")
+    gather_seconds: float = Field(
+        default=120.0, ge=0, allow_inf_nan=False, description="to wait for the cells, at first and below the quorum"
+    )
     deadline_seconds: float = Field(default=600.0, gt=0, allow_inf_nan=False, description="for a cell's answer")
     promote: bool = Field(default=False, description="put the checkpoint into production, and let cells adopt it")
     fresh: bool = Field(default=False, description="discard the saved state of an unfinished run")

@@ -5,7 +5,8 @@ Which of the engine's messages carry a task is `training.federation.grid_exchang
 """
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,6 +31,7 @@ from training.federation.wire import item_ids_to_array
 from training.transport import Cohorts
 
 _LOG = logging.getLogger("training.federation")
+_PAUSE_SECONDS = 2.0  # before asking again
 
 
 @dataclass(slots=True)
@@ -67,15 +69,23 @@ def take_up(
     held_out: float,
     quorum: int,
     traffic: Traffic,
+    patience_seconds: float = 0.0,
     adding: Adding = plainly,
 ) -> TakenUp:
     """Let the cells that are there take up a run.
 
+    patience_seconds: as of `FlowerTransport`.
+
     Raises:
         TooFewCells: fewer than `quorum` did.
     """
+
+    def ask() -> Total:
+        return adding(exchange, exchange.cells(), task, POPULATION, quorum, "the start of the run")
+
     task = TaskMessage(PopulationTask(run_id=run_id, held_out=held_out), {"item_ids": item_ids_to_array(vocabulary)})
-    total = _asked(exchange, exchange.cells(), task, POPULATION, quorum, "the start of the run", traffic, adding)
+    total = _patiently(ask, patience_seconds)
+    _count("the start of the run", total, traffic)
     numbers = {name: round(number) for name, number in total.sums.numbers.items()}
     _LOG.info("%d cells take part: %s", len(total.cells), numbers)
     return TakenUp(total.cells, numbers["clients"], numbers["judged"])
@@ -89,6 +99,8 @@ class FlowerTransport:
     run_id: what they know the run by.
     taken_up: which of them take part; one that comes later does so in the next run.
     quorum: the fewest whose sums make a round.
+    patience_seconds: for how long a round that lacks its quorum is tried again; a cell that was killed is back within
+        seconds, or a minute. It is the same round, of the same people: asked twice, it says no more than once.
     """
 
     exchange: Exchange
@@ -98,6 +110,7 @@ class FlowerTransport:
     loss: LossSettings
     quorum: int
     traffic: Traffic = field(default_factory=Traffic)
+    patience_seconds: float = 0.0
     adding: Adding = plainly
 
     def round(self, round_number: int, sent: Float32Array) -> ClientUpdate:
@@ -148,14 +161,19 @@ class FlowerTransport:
             TooFewCells: not one cell did. Who did not folds people in as they ask (`feature_store.refold`).
         """
         task = TaskMessage(AdoptionTask(checkpoint_id=checkpoint_id))
-        present = self._present(1)
-        total = _asked(self.exchange, present, task, ADOPTION, 1, "the adoption", self.traffic, self.adding)
+        total = self.adding(self.exchange, self._present(1), task, ADOPTION, 1, "the adoption")
+        _count("the adoption", total, self.traffic)
         return {name: round(number) for name, number in total.sums.numbers.items()}
 
     def _total(self, task: TaskMessage, form: Form, round_number: int) -> Total:
-        about = f"{task.header.kind} {round_number + 1}" if task.header.kind == "round" else task.header.kind
-        present = self._present(self.quorum)
-        return _asked(self.exchange, present, task, form, self.quorum, about, self.traffic, self.adding)
+        about = f"round {round_number + 1}" if task.header.kind == "round" else task.header.kind
+
+        def ask() -> Total:
+            return self.adding(self.exchange, self._present(self.quorum), task, form, self.quorum, about)
+
+        total = _patiently(ask, self.patience_seconds)
+        _count(about, total, self.traffic)
+        return total
 
     def _present(self, quorum: int) -> tuple[str, ...]:
         there = set(self.exchange.cells())
@@ -168,18 +186,20 @@ class FlowerTransport:
         return present
 
 
-def _asked(
-    exchange: Exchange,
-    cells: tuple[str, ...],
-    task: TaskMessage,
-    form: Form,
-    quorum: int,
-    about: str,
-    traffic: Traffic,
-    adding: Adding,
-) -> Total:
-    total = adding(exchange, cells, task, form, quorum, about)
+def _patiently(ask: Callable[[], Total], seconds: float) -> Total:
+    """What it gives, asked again for so long while there are too few cells."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return ask()
+        except TooFewCells as error:
+            if time.monotonic() + _PAUSE_SECONDS > until:
+                raise
+            _LOG.warning("asking again: %s", error)
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _count(about: str, total: Total, traffic: Traffic) -> None:
     traffic.count(total)
     for cell, why in total.failures.items():
         _LOG.warning("%s without %s: %s", about, cell, why)
-    return total

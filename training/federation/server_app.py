@@ -78,7 +78,8 @@ def train(grid: Grid, request: Request) -> RunOutcome:
             f"{', '.join(there) or 'none'}"
         )
     run_id = f"run-{secrets.token_hex(8)}"
-    taken_up = take_up(exchange, run_id, vocabulary, request.held_out, request.quorum, traffic)
+    patience = request.gather_seconds
+    taken_up = take_up(exchange, run_id, vocabulary, request.held_out, request.quorum, traffic, patience)
     run = prepare_federated(
         vocabulary,
         ItemFeatures(len(vocabulary))
@@ -93,6 +94,7 @@ def train(grid: Grid, request: Request) -> RunOutcome:
             loss_settings(settings, len(vocabulary)),
             request.quorum,
             traffic,
+            patience,
         ),
         validates=request.validates,
         production=production,

@@ -1,5 +1,6 @@
 """The transport to cells: the numbers of the simulation, from sums alone, with whoever is there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +125,20 @@ def test_nothing_of_a_person_is_in_the_bytes_on_the_wire(tmp_path: Path) -> None
     one = run.algorithm.client_update(before, [SPLIT.train[0]])
     assert one.sums["user_gram"].tobytes() not in wire
     assert one.sums["item_gradient"].tobytes() not in wire
+
+
+def test_a_round_that_lacks_its_quorum_is_tried_again_for_as_long_as_patience_lasts(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def cut(about: str) -> frozenset[str]:
+        asked.append(about)
+        return frozenset({"cell-b"} if asked.count("round 1") == 1 else ())
+
+    exchange = LocalExchange(local_cells(tmp_path), cut)
+    run = federated(exchange)
+    patient = replace(run, transport=replace(run.transport, patience_seconds=30.0))
+    _, report = next(patient.rounds(patient.start()))
+    assert asked.count("round 1") == 2
+    whole = federated(LocalExchange(local_cells(tmp_path / "whole")))
+    _, expected = next(whole.rounds(whole.start()))
+    assert (report.cohort, report.loss) == (expected.cohort, expected.loss)

@@ -55,6 +55,12 @@ def test_rows_are_those_of_the_split_by_time(happened: list[tuple[int, int, int]
     assert lists(in_memory(events, held_out)) == expected
 
 
+def test_a_share_of_a_hundred_is_not_cut_short_by_binary_fractions() -> None:
+    items = ItemVocabulary(f"item-{row}" for row in range(100))
+    people = in_memory([Event(f"e{n}", "p", f"item-{n}", "click", 10 + n) for n in range(100)], 0.29, items)
+    assert people.held_out.lengths.tolist() == [29]  # .29 · 100 is 28.999... in binary
+
+
 def test_items_that_the_vocabulary_has_not_are_left_out_and_counted() -> None:
     events = [Event(f"e{n}", "p", item, "click", 10 + n) for n, item in enumerate(["item-3", "new", "item-1", "newer"])]
     people = in_memory(events, 0.5)
