@@ -23,7 +23,15 @@ def test_a_signature_is_of_one_text_by_one_key(key: ec.EllipticCurvePrivateKey) 
     assert not verifies(key.public_key(), b"texts", signature)
     assert not verifies(node_key("another").public_key(), b"text", signature)
     assert not verifies(ec.derive_private_key(99, ec.SECP384R1()).public_key(), b"text", signature)
-    for wrong in (b"", signature[:-1], signature + b"\0", bytes(64), bytes(96), b"\xff" * 96):
+    for wrong in (
+        b"",
+        signature[:-1],
+        signature + b"\0",
+        signature[:48] + b"\0" + signature[48:],
+        bytes(64),
+        bytes(96),
+        b"\xff" * 96,
+    ):
         assert not verifies(key.public_key(), b"text", wrong)
 
 
