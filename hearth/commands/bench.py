@@ -9,6 +9,7 @@ from hearth.commands.bench_fold_in import fold_in
 from hearth.commands.bench_leave_one_out import leave_one_out
 from hearth.commands.bench_new_users import new_users
 from hearth.commands.bench_noise import noise
+from hearth.commands.bench_privacy import privacy
 from hearth.commands.bench_quality import quality
 from hearth.commands.bench_scale import scale
 from hearth.commands.bench_secure_aggregation import secure_aggregation
@@ -32,6 +33,7 @@ app.command("context")(context)
 app.command("fold-in")(fold_in)
 app.command("new-users")(new_users)
 app.command("noise")(noise)
+app.command("privacy")(privacy)
 app.command("scale")(scale)
 app.command("secure-aggregation")(secure_aggregation)
 app.command("simulation")(simulation)
