@@ -69,6 +69,8 @@ def run_up(layout: Layout, plan: Plan, public_key: Path, stop: Event, told: Call
             for spec in trainers:
                 supervisor.start(spec)
             _require_ready(supervisor, [link.name], until, stop)
+            if stop.is_set():
+                return
             with opened_control(address, layout.authority) as control:
                 for cell in cells:
                     control.register(cell.public_key.read_bytes(), cell.name)

@@ -22,7 +22,10 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from feature_store.encryption import own_keys
 from feature_store.errors import BadInput
+from feature_store.redis_store import open_redis
 from feature_store.sqlite import open_sqlite
+from tests.feature_store.redis_world import settings_for
+from tests.redis_server import running_redis
 from tests.training.federation.local_cells import HELD_OUT, LOSS, PARTS, RUN_ID, SPLIT, events_of, local_cells
 from training.federation.client_app import app
 from training.federation.errors import BadMessage, TrainerUnavailable
@@ -193,3 +196,20 @@ def test_settings_that_name_no_place_or_two_and_sockets_with_long_paths_are_refu
     with pytest.raises(BadInput, match="least_people: Input should be greater than or equal to 2"):
         read_settings(file)
     assert os.path.lexists(file)
+
+
+def test_a_cell_whose_people_are_in_a_redis_answers_the_same(settings: TrainerSettings, tmp_path: Path) -> None:
+    assert settings.store_keys is not None
+    keys = own_keys(settings.store_keys)
+    here = local_cells(tmp_path)["cell-a"]
+    expected = [asyncio.run(here.answer(task)) for task in (BEGIN, ROUND)]
+    with running_redis(settings.socket.parent) as server:
+        place = settings_for(server.url)
+
+        async def fill() -> None:
+            async with open_redis(place, keys) as stores:
+                await stores.events.put(events_of(PARTS["cell-a"]))
+
+        asyncio.run(fill())
+        with trainer(settings.model_copy(update={"store": None, "redis": place})):
+            assert [ask_trainer(settings.socket, task, PATIENCE) for task in (BEGIN, ROUND)] == expected
