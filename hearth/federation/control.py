@@ -1,7 +1,7 @@
 """Flower's Control API, as far as a federation needs it: register nodes, list them, start a run, say how it goes.
 
-The one module that knows the engine's client classes, which are not public: `flwr` is pinned to 1.41. Its command line
-says the same, at two seconds a call.
+The one module that knows Flower's client classes, which are not public: `flwr` is pinned to 1.41. Its command line says
+the same, at two seconds a call.
 """
 
 import hashlib

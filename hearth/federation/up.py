@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event
@@ -13,7 +13,7 @@ from typing import Any
 
 from feature_store.durable import exclusive
 from feature_store.errors import BadInput
-from hearth.federation.child import processes_of
+from hearth.federation.child import ChildSpec, processes_of
 from hearth.federation.control import opened_control
 from hearth.federation.layout import Layout, Plan
 from hearth.federation.ports import LOOPBACK, free_ports, reach_loopback_directly
@@ -61,33 +61,7 @@ def run_up(layout: Layout, plan: Plan, public_key: Path, stop: Event, told: Call
         about = {"address": address, "cells": plan.cells, "folder": str(layout.folder)}
         supervisor = Supervisor(layout.logs, environment(layout), layout.status, about)
         try:
-            until = time.monotonic() + START_SECONDS
-            link = superlink(layout, port)
-            supervisor.start(link)
-            cells = [layout.cell(name) for name in plan.cells]
-            trainers = [trainer(cell) for cell in cells]
-            for spec in trainers:
-                supervisor.start(spec)
-            _require_ready(supervisor, [link.name], until, stop)
-            if stop.is_set():
-                return
-            with opened_control(address, layout.authority) as control:
-                for cell in cells:
-                    control.register(cell.public_key.read_bytes(), cell.name)
-                supervisor.start(superlink_superexec(layout, port))
-                nodes = [supernode(layout, cell, port, own) for cell, own in zip(cells, node_ports, strict=True)]
-                for spec in nodes:
-                    supervisor.start(spec)
-                _require_ready(supervisor, [spec.name for spec in (*nodes, *trainers)], until, stop)
-                for cell, own in zip(cells, node_ports, strict=True):
-                    supervisor.start(supernode_superexec(layout, cell, own))
-                while not stop.is_set() and len(control.online()) < len(cells):
-                    if time.monotonic() > until:
-                        raise FederationError(
-                            f"online are {', '.join(control.online()) or 'no cells'}; see {layout.logs}"
-                        )
-                    supervisor.look()
-                    stop.wait(0.2)
+            _start(layout, plan, supervisor, port, node_ports, stop)
             if not stop.is_set():
                 supervisor.ready()
                 told(read_status(layout))
@@ -95,6 +69,37 @@ def run_up(layout: Layout, plan: Plan, public_key: Path, stop: Event, told: Call
         finally:
             supervisor.end()
             end_leftovers(layout.folder)
+
+
+def _start(
+    layout: Layout, plan: Plan, supervisor: Supervisor, port: int, node_ports: Sequence[int], stop: Event
+) -> None:
+    """Start everything, and return when all cells are online, or `stop` is set."""
+    until = time.monotonic() + START_SECONDS
+    cells = [layout.cell(name) for name in plan.cells]
+    link, trainers = superlink(layout, port), [trainer(cell) for cell in cells]
+    for spec in (link, *trainers):
+        supervisor.start(spec)
+    _require_ready(supervisor, [link], until, stop)
+    if stop.is_set():
+        return
+    with opened_control(f"{LOOPBACK}:{port}", layout.authority) as control:
+        for cell in cells:
+            control.register(cell.public_key.read_bytes(), cell.name)
+        nodes = [supernode(layout, cell, port, own) for cell, own in zip(cells, node_ports, strict=True)]
+        for spec in (superlink_superexec(layout, port), *nodes):
+            supervisor.start(spec)
+        _require_ready(supervisor, [*nodes, *trainers], until, stop)
+        for cell, own in zip(cells, node_ports, strict=True):
+            supervisor.start(supernode_superexec(layout, cell, own))
+        while not stop.is_set() and len(online := control.online()) < len(cells):
+            if time.monotonic() > until:
+                raise FederationError(
+                    f"not online within {START_SECONDS:g} seconds: "
+                    f"{', '.join(set(plan.cells) - set(online))}; {layout.logs} says more"
+                )
+            supervisor.look()
+            stop.wait(0.2)
 
 
 def read_status(layout: Layout) -> dict[str, Any]:
@@ -161,7 +166,7 @@ def end_leftovers(folder: Path) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _require_ready(supervisor: Supervisor, names: list[str], until: float, stop: Event) -> None:
-    missing = supervisor.wait_until_ready(names, until - time.monotonic(), stop)
+def _require_ready(supervisor: Supervisor, specs: Sequence[ChildSpec], until: float, stop: Event) -> None:
+    missing = supervisor.wait_until_ready([spec.name for spec in specs], until - time.monotonic(), stop)
     if missing and not stop.is_set():
-        raise FederationError(f"not up within {START_SECONDS:g} seconds: {', '.join(missing)}; see the logs")
+        raise FederationError(f"not up within {START_SECONDS:g} seconds: {', '.join(missing)}; their logs say more")

@@ -11,8 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hearth.federation.child import MARK, ChildSpec, processes_of
+import pytest
+
+from feature_store.errors import BadInput
+from hearth.federation.child import MARK, ChildSpec, processes_of, start
+from hearth.federation.layout import Layout, Plan
 from hearth.federation.supervisor import Supervisor
+from hearth.federation.up import alone, is_held, take_down
 
 PATIENCE = 30.0
 SLEEPS = (sys.executable, "-c", "import time; time.sleep(600)")
@@ -110,3 +115,31 @@ def test_readiness_is_waited_for_and_who_is_not_ready_is_named(tmp_path: Path) -
         assert supervisor.wait_until_ready(["late"], 0.1, threading.Event()) == []
     finally:
         supervisor.end()
+
+
+def test_down_ends_what_a_killed_supervisor_has_left_and_says_how_much(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    layout.planned(Plan(cells=("cell-1",)))
+    log = tmp_path / "log"
+    left = start(ChildSpec("parent", STARTS_ANOTHER), log, {**os.environ, MARK: str(tmp_path)})
+    other = start(ChildSpec("other", SLEEPS), log, {**os.environ, MARK: f"{tmp_path}-of-another"})
+    try:
+        until(lambda: len(processes_of(tmp_path)) == 2)
+        assert take_down(layout) == 2
+        assert left.wait(PATIENCE) == -signal.SIGKILL
+        until(lambda: processes_of(tmp_path) == [])
+        assert other.poll() is None
+        assert take_down(layout) == 0
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_two_supervisors_of_one_federation_exclude_each_other(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    assert not is_held(layout)
+    with alone(layout):
+        assert is_held(layout)
+        with pytest.raises(BadInput, match="runs already; `hearth federation down` ends it"), alone(layout):
+            pass
+    assert not is_held(layout)

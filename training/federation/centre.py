@@ -1,6 +1,6 @@
 """The centre: a run as its operator asks for it, and what became of it. Both are files at the centre.
 
-What an operator wants does not travel through the engine: whoever could start a run there would name files of the
+What an operator wants does not travel through Flower: whoever could start a run there would name files of the
 centre's machine. A run's configuration holds the name of a request, and the request lies in the centre's folder.
 """
 

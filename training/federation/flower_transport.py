@@ -1,6 +1,6 @@
 """The transport to cells that are other processes: a round is a task to each, and the sum of their updates.
 
-Which of the engine's messages carry a task is `training.federation.grid_exchange`; how sums are added,
+Which messages of Flower carry a task is `training.federation.grid_exchange`; how sums are added,
 `training.federation.adding`.
 """
 
@@ -36,7 +36,7 @@ _PAUSE_SECONDS = 2.0  # before asking again
 
 @dataclass(slots=True)
 class Traffic:
-    """Bytes of messages so far, as they are on the wire but for what the engine adds.
+    """Bytes of messages so far, as they are on the wire but for what Flower adds.
 
     downlink: from the server to cells. uplink: from cells to the server.
     """
