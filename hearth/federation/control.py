@@ -28,7 +28,7 @@ from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from hearth.federation.ports import reach_loopback_directly
 from training.federation.errors import FederationError
 
-_BUNDLE = b"""\
+BUNDLE = b"""\
 [project]
 name = "hearth-federation"
 version = "1.0.0"
@@ -45,6 +45,7 @@ clientapp = "training.federation.client_app:app"
 [tool.flwr.app.config]
 request = ""
 """
+"""What Flower sends to cells for a run."""
 
 
 class RunState(NamedTuple):
@@ -88,7 +89,7 @@ class Control:
 
     def start(self, request: str) -> int:
         """Start a run of our two apps for the request of that name; the run's number."""
-        content, _ = build_fab_from_files({"pyproject.toml": _BUNDLE})
+        content, _ = build_fab_from_files({"pyproject.toml": BUNDLE})
         fab = Fab(hashlib.sha256(content).hexdigest(), content, {})
         wanted = StartRunRequest(fab=fab_to_proto(fab), override_config=user_config_to_proto({"request": request}))
         answer = self._asked(self._client.StartRun, wanted)
