@@ -37,6 +37,7 @@ from training.streaming import streamed_update
 from training.transport import Cohorts
 
 _LOG = logging.getLogger("training.federation")
+_LARGEST = 1e6  # in an item vector, whose scores are near 1: above that float32 carries no sum
 
 LEAST_PEOPLE = 20
 """People below whom a cell gives no sum, where its settings do not say otherwise."""
@@ -72,7 +73,7 @@ class TrainingCell:
         """The reply to a task, both as messages; what is wrong with a task is a refusal."""
         try:
             task = task_from_bytes(content)
-            sums = await self._sums(task)
+            sums = await self.sums(task)
         except FederationError as error:
             return reply_to_bytes(ReplyMessage(RefusalHeader(error=type(error).__name__, reason=str(error)[:1000])))
         except HearthError as error:  # its words may be of this place's files, or of somebody's data: they stay here
@@ -81,7 +82,13 @@ class TrainingCell:
             return reply_to_bytes(ReplyMessage(RefusalHeader(error=type(error).__name__, reason=reason)))
         return reply_to_bytes(ReplyMessage(SumsHeader(of=task.header.kind, numbers=sums.numbers), sums.arrays))
 
-    async def _sums(self, task: TaskMessage) -> Sums:
+    async def sums(self, task: TaskMessage) -> Sums:
+        """What a task asks for, over this cell's people: before anything masks it, if anything does.
+
+        Raises:
+            Refused: this cell will not do that; TooFewPeople is one reason.
+            HearthError: the store or the registry cannot be read, or the task is not acceptable.
+        """
         header = task.header
         match header:
             case PopulationTask():
@@ -114,8 +121,11 @@ class TrainingCell:
         if self._run is None or self._run.run_id != run_id:
             held = "none" if self._run is None else self._run.run_id
             raise Refused(f"this cell has taken up run {held}; the task is of run {run_id}")
-        if len(arrays["item_vectors"]) != self._run.items:
-            raise Refused(f"item vectors of the run's {self._run.items} items are due; got another number of them")
+        vectors = arrays["item_vectors"]
+        if len(vectors) != self._run.items or not vectors.size:
+            raise Refused(f"item vectors of the run's {self._run.items} items are due; got the shape {vectors.shape}")
+        if (largest := float(np.abs(vectors).max())) > _LARGEST:
+            raise Refused(f"the numbers of item vectors are at most {_LARGEST:g}; got {largest:g}")
         return self._run
 
     async def _adopt(self, task: AdoptionTask) -> Sums:

@@ -78,10 +78,13 @@ class TrainerSettings(BaseModel):
 
 
 class TrainerApp:
-    """The trainer's HTTP, as an ASGI application."""
+    """The trainer's HTTP, as an ASGI application.
 
-    def __init__(self, cell: TrainingCell) -> None:
-        self._cell, self._alone = cell, asyncio.Lock()
+    answer: from a task to the reply, both as messages; asked for one at a time.
+    """
+
+    def __init__(self, answer: Callable[[bytes], Awaitable[bytes]]) -> None:
+        self._answer, self._alone = answer, asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -94,7 +97,7 @@ class TrainerApp:
                     await _reply(send, 413, b"")
                     return
                 async with self._alone:
-                    reply = await self._cell.answer(content)
+                    reply = await self._answer(content)
                 await _reply(send, 200, reply)
             case "http", _, _:
                 await _reply(send, 404, b"")
@@ -138,7 +141,7 @@ async def serve(settings: TrainerSettings) -> None:
     """Answer tasks until SIGTERM or Ctrl-C."""
     async with open_cell(settings.place, settings.keys) as cell:
         trained = TrainingCell(cell.stores, settings.opened_registry(), settings.folder, settings.least_people)
-        config = uvicorn.Config(TrainerApp(trained), lifespan="off", log_level="warning", access_log=False)
+        config = uvicorn.Config(TrainerApp(trained.answer), lifespan="off", log_level="warning", access_log=False)
         await uvicorn.Server(config).serve(sockets=[listening_socket(settings.socket)])
 
 

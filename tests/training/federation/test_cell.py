@@ -136,6 +136,16 @@ def test_a_task_of_another_run_or_of_other_items_is_refused(tmp_path: Path) -> N
     )
 
 
+def test_item_vectors_of_which_no_sum_comes_are_refused(tmp_path: Path) -> None:
+    cell = local_cells(tmp_path)["cell-a"]
+    asked(cell, BEGIN)
+    assert "at most 1e+06; got 1e+19" in refusal(cell, ROUND, item_vectors=np.full((40, 8), 1e19, np.float32))
+    largest = np.random.default_rng(5).uniform(-1e6, 1e6, (40, 8)).astype(np.float32)
+    assert numbers(asked(cell, ROUND, item_vectors=largest))["clients"] > 0
+    for shape in ((40, 0), (0, 8)):
+        assert f"got the shape {shape}" in refusal(cell, ROUND, item_vectors=np.zeros(shape, np.float32))
+
+
 def test_a_cell_whose_process_was_started_again_goes_on_with_the_run(tmp_path: Path) -> None:
     before = local_cells(tmp_path)["cell-a"]
     asked(before, BEGIN)
