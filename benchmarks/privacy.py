@@ -57,7 +57,7 @@ def measure_privacy(
         "items": len(final.vocabulary),
         "delta": delta,
         "neighbours": "one person's whole history is there or is not; the number of people is public",
-        "released": "item counts and the second moment, both accounted for; nothing else",
+        "released": "item counts, the second moment, and its refinement, all accounted for; nothing else",
         "curve": curve,
         "attacks": measure_attacks(final.train, len(final.vocabulary), attacked_at, delta, seeds[0]),
     }

@@ -29,9 +29,11 @@ from training.local_training import local_training_update
 from training.privacy.accountant import cost_of
 from training.privacy.ledger import MemoryLedger
 from training.privacy.noise import repeatable_noise
-from training.privacy.release import COUNTS, GRAM, Releases, most_met, noised, plan
+from training.privacy.refinement import ASKED
+from training.privacy.release import ALONG, COUNTS, GRAM, Releases, most_met, noised, plan
 from training.privacy.settings import PrivacySettings
-from training.privacy.terms import count_terms, gram_terms
+from training.privacy.spectrum import leading
+from training.privacy.terms import along_terms, count_terms, gram_terms, symmetric
 from training.reconstruction import curvature_update
 
 TARGETS, COHORT, DIM = 150, 600, 32
@@ -93,23 +95,26 @@ def _private(scene: "_Scene", people: Int64Array, epsilon: float, delta: float, 
     chosen, popularity = most_met(counts, planned)
     gram = released(GRAM, gram_terms(Chosen(scene.train, people), scene.items, chosen, popularity))
 
-    def terms_of(person: int) -> dict[str, Float32Array]:
-        rows = [scene.train[person]]
+    spectrum = leading(symmetric(gram, len(chosen)), planned.deviation(GRAM), len(chosen))
+    asked = ASKED * max(1, int(np.count_nonzero(spectrum.values)))
+    directions = spectrum.directions[:, :asked].astype(np.float32)
+
+    def sums_of(histories: Sequence[Int32Array]) -> dict[str, Float32Array]:
         return {
-            COUNTS: count_terms(rows, scene.items),
-            GRAM: gram_terms(rows, scene.items, chosen, popularity),
+            COUNTS: count_terms(histories, scene.items),
+            GRAM: gram_terms(histories, scene.items, chosen, popularity),
+            ALONG: along_terms(histories, scene.items, chosen, popularity, directions),
         }
 
+    seen_sums = {COUNTS: counts, GRAM: gram}
+    seen_sums[ALONG] = released(ALONG, sums_of(Chosen(scene.train, people))[ALONG])
     share = len(people) / len(scene.reference)
-    expected = {
-        COUNTS: count_terms(Chosen(scene.train, scene.reference), scene.items) * share,
-        GRAM: gram_terms(Chosen(scene.train, scene.reference), scene.items, chosen, popularity) * share,
-    }
-    apart = {COUNTS: counts - expected[COUNTS], GRAM: gram - expected[GRAM]}
+    expected = sums_of(Chosen(scene.train, scene.reference))
+    apart = {name: (seen_sums[name] - share * expected[name]) / planned.deviation(name) ** 2 for name in expected}
 
     def evidence(person: int) -> float:
-        terms = terms_of(person)
-        return float(sum(terms[name] @ apart[name] / planned.deviation(name) ** 2 for name in terms))
+        terms = sums_of([scene.train[person]])
+        return float(sum(np.sum(terms[name] * apart[name]) for name in terms))
 
     seen = [np.array([evidence(int(person)) for person in side]) for side in (scene.inside, scene.outsiders)]
     return {

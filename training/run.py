@@ -23,7 +23,6 @@ from training.item_features import ItemFeatures
 from training.item_item import Collected, collect_item_item
 from training.item_tower import ItemTower
 from training.loop import RoundReport, run_rounds
-from training.privacy.algorithm import ROUNDS
 from training.privacy.release import Releases, plan, spent
 from training.publication import checkpoint_draft
 from training.recommender import RecommenderAlgorithm, make_algorithm
@@ -75,7 +74,9 @@ class TrainingRun:
 
         settings, train = self.settings, self.split.train
         everybody = population(train)
-        cohort, rounds = (len(everybody), ROUNDS) if settings.privacy else (settings.cohort, settings.rounds)
+        cohort, rounds = settings.cohort, settings.rounds
+        if settings.privacy:
+            cohort, rounds = len(everybody), plan(settings.privacy, len(everybody), self.tower.items).rounds
         return run_rounds(
             self.algorithm,
             simulation(self.algorithm, train, everybody, cohort, settings.seed),

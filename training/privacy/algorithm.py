@@ -1,20 +1,23 @@
-"""Private training: two sums from everybody, each with Gaussian noise, and item vectors out of those alone.
+"""Private training: three sums from everybody, each with Gaussian noise, and item vectors out of those alone.
 
     round 1   everybody adds x/|x|; noise is added; what comes out are the counts of the items
     round 2   everybody adds a bounded term of the second moment of who met what, among the m items that are most met by
               those counts; noise is added; the eigenvectors that stand out of it are the item vectors
+    round 3   everybody adds a bounded term along those directions and the next; noise is added; the directions are set
+              right by it (`training.privacy.refinement`)
 
 It is an algorithm of `training.loop` like the others: `broadcast` sends the counts that are known (none before the
 first round), clients answer with their sums (`training.privacy.terms`), the aggregation adds noise and has the ledger
 written before it, and the server does arithmetic on what came out. Nothing else of people's is let out: no loss, no
 validation. User embeddings are folded in on the devices, from whole histories, which concerns nobody else's privacy.
 
-Why these two and no gradients: a gradient has a term a round, and what a person may add is shared out among the rounds.
-The second moment holds all that linear item vectors can be found from, and is paid for once (decision 0014).
+Why these and no gradients: a gradient has a term a round, and what a person may add is shared out among the rounds.
+The second moment holds all that linear item vectors can be found from, and is paid for once (decision 0016).
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -24,15 +27,18 @@ from training.client_update import ITEM_COUNTS, ClientUpdate
 from training.content_fit import placed
 from training.item_tower import ItemTower
 from training.named_arrays import NamedArrays
-from training.privacy.release import COUNTS, GRAM, Releases, most_met, noised, people_of, plan
+from training.privacy.refinement import ASKED, Spectrum, refined
+from training.privacy.release import ALONG, COUNTS, GRAM, Releases, most_met, noised, people_of, plan
 from training.privacy.settings import PrivacySettings
-from training.privacy.spectrum import vectors_of
-from training.privacy.terms import count_terms, gram_terms, symmetric
+from training.privacy.spectrum import leading, vectors_of
+from training.privacy.terms import along_terms, count_terms, gram_terms, symmetric
 from training.server_optimizer import ServerOptimizer
 from training.server_state import ServerState
 from training.tower_settings import TowerSettings
 
-ROUNDS = 2
+DIRECTIONS, VALUES = "directions", "values"
+Known: TypeAlias = Float32Array
+"""What is known of each item, shape (items, 0), (items, 1) or (items, 1 + d): its count, and where it lies along V."""
 
 
 def private_algorithm(
@@ -42,7 +48,7 @@ def private_algorithm(
     content: TowerSettings,
     releases: Releases,
 ) -> Algorithm[Float32Array, Int32Array]:
-    """The two rounds.
+    """The rounds.
 
     Args:
         tower: whose parameters are set.
@@ -53,32 +59,51 @@ def private_algorithm(
     """
     planned = plan(settings, people, tower.items)
 
-    def broadcast(state: ServerState) -> Float32Array:
-        return state.statistics[COUNTS] if state.round_number else np.empty(0, np.float32)
+    def broadcast(state: ServerState) -> Known:
+        known = (state.statistics[COUNTS][:, None], state.statistics[DIRECTIONS])[: state.round_number]
+        return np.concatenate([np.empty((tower.items, 0), np.float32), *known], axis=1)
 
-    def client_update(known: Float32Array, histories: Sequence[Int32Array]) -> ClientUpdate:
-        if not len(known):
+    def client_update(known: Known, histories: Sequence[Int32Array]) -> ClientUpdate:
+        if not known.shape[1]:
             return _update(COUNTS, count_terms(histories, tower.items), len(histories))
-        chosen, popularity = most_met(known, planned)
-        return _update(GRAM, gram_terms(histories, tower.items, chosen, popularity), len(histories))
+        chosen, popularity = most_met(known[:, 0], planned)
+        if known.shape[1] == 1:
+            return _update(GRAM, gram_terms(histories, tower.items, chosen, popularity), len(histories))
+        along = along_terms(histories, tower.items, chosen, popularity, known[chosen, 1:])
+        return _update(ALONG, along, len(histories))
 
     def apply(state: ServerState, update: ClientUpdate) -> ServerState:
+        statistics = dict(state.statistics)
         if state.round_number == 0:
-            counts = update.sums[COUNTS]
-            known = {COUNTS: counts, ITEM_COUNTS: people_of(counts, people)}
-            return replace(state, round_number=1, statistics=known)
-        chosen, _ = most_met(state.statistics[COUNTS], planned)
-        matrix = symmetric(update.sums[GRAM], len(chosen))
+            statistics |= {COUNTS: update.sums[COUNTS], ITEM_COUNTS: people_of(update.sums[COUNTS], people)}
+            return replace(state, round_number=1, statistics=statistics)
+        chosen, _ = most_met(statistics[COUNTS], planned)
+        if state.round_number == 1:
+            spectrum = leading(symmetric(update.sums[GRAM], len(chosen)), planned.deviation(GRAM), len(chosen))
+            asked = min(ASKED * max(1, int(np.count_nonzero(spectrum.values))), len(chosen))
+            directions = np.zeros((tower.items, asked), np.float32)
+            directions[chosen] = spectrum.directions[:, :asked]
+            statistics |= {DIRECTIONS: directions, VALUES: spectrum.values[:asked].astype(np.float32)}
+        else:
+            asked_about = Spectrum(
+                statistics[DIRECTIONS][chosen].astype(np.float64), statistics[VALUES].astype(np.float64)
+            )
+            along = update.sums[ALONG].astype(np.float64)
+            spectrum = refined(asked_about, planned.deviation(GRAM), along, planned.deviation(ALONG))
         target = np.zeros((tower.items, tower.dim), np.float32)
-        target[chosen] = vectors_of(matrix, planned.deviation(GRAM), tower.dim)
+        target[chosen] = vectors_of(spectrum, tower.dim)
         has_own = np.zeros(tower.items, np.bool_)
         has_own[chosen] = True
         parameters = placed(tower, state.parameters, target, has_own, content)
-        return replace(state, round_number=2, parameters=parameters)
+        return replace(state, round_number=state.round_number + 1, parameters=parameters, statistics=statistics)
 
     def init(parameters: NamedArrays) -> NamedArrays:
         del parameters
-        return {name: np.zeros(tower.items, np.float32) for name in (COUNTS, ITEM_COUNTS)}
+        return {
+            **{name: np.zeros(tower.items, np.float32) for name in (COUNTS, ITEM_COUNTS)},
+            DIRECTIONS: np.zeros((tower.items, 0), np.float32),
+            VALUES: np.zeros(0, np.float32),
+        }
 
     aggregation = noised(planned, people, settings.all_runs, releases)
     return Algorithm(broadcast, client_update, ServerOptimizer(init, apply), aggregation)

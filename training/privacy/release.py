@@ -19,7 +19,7 @@ from training.privacy.ledger import Budget, Entry, Ledger, cost_so_far, require_
 from training.privacy.noise import Noise, secure_noise
 from training.privacy.settings import PrivacySettings
 
-COUNTS, GRAM = "item_sums", "centred_gram"
+COUNTS, GRAM, ALONG = "item_sums", "centred_gram", "along_directions"
 ITEMS_BY_SIGNAL = 0.13
 """m = this · people / σ. Eigenvalues grow with people, those of the noise as σ√m; the best m on the validation part of
 MovieLens-1M lies within a third of it from ε = 1 to 16."""
@@ -40,11 +40,16 @@ class Releases(NamedTuple):
 class Plan(NamedTuple):
     """What is released, and how.
 
-    costs: μ² of each sum, by name. items: m.
+    costs: μ² of each sum, by name, in the order of the rounds. items: m.
     """
 
     costs: dict[str, float]
     items: int
+
+    @property
+    def rounds(self) -> int:
+        """One a sum."""
+        return len(self.costs)
 
     def deviation(self, name: str) -> float:
         """σ of the noise on each number of that sum."""
@@ -55,8 +60,10 @@ def plan(settings: PrivacySettings, people: int, items: int) -> Plan:
     """The releases of a run over that many people and items, both taken as public."""
     whole = cost_of(settings.epsilon, settings.delta)
     counts = whole * settings.counts_share
+    along = (whole - counts) * settings.refinement_share
     most = settings.items or max(2, round(ITEMS_BY_SIGNAL * people / deviation_of(whole)))
-    return Plan({COUNTS: counts, GRAM: whole - counts}, min(most, items))
+    costs = {COUNTS: counts, GRAM: whole - counts - along} | ({ALONG: along} if along else {})
+    return Plan(costs, min(most, items))
 
 
 def noised(planned: Plan, people: int, budget: Budget, releases: Releases) -> Aggregation:
@@ -72,7 +79,7 @@ def noised(planned: Plan, people: int, budget: Budget, releases: Releases) -> Ag
         for name in update.sums:
             releases.ledger.spend(Entry(released=name, cost=planned.costs[name]), budget)
         sums = {
-            name: (array + planned.deviation(name) * releases.noise(array.size)).astype(np.float32)
+            name: (array + planned.deviation(name) * releases.noise(array.size).reshape(array.shape)).astype(np.float32)
             for name, array in update.sums.items()
         }
         return replace(update, sums=sums)

@@ -25,6 +25,9 @@ class PrivacySettings(BaseModel):
     counts_share: float = Field(
         default=0.04, gt=0, lt=1, description="share of the run's cost μ² that the item counts take"
     )
+    refinement_share: float = Field(
+        default=0.3, ge=0, le=0.9, description="share of the rest of it for the refinement; 0 leaves that round out"
+    )
     items: int | None = Field(
         default=None,
         ge=2,

@@ -14,6 +14,7 @@ costs no privacy.
 import numpy as np
 
 from feature_store.arrays import Float32Array, Float64Array
+from training.privacy.refinement import Spectrum
 
 LENGTH = 0.7
 """Root mean square of an item vector's length, for which the default α and λ of the fold-in fit: scores are of the
@@ -30,21 +31,26 @@ def shrunk(eigenvalues: Float64Array, deviation: float) -> Float64Array:
     return np.where(eigenvalues > 0, np.sqrt(np.maximum(np.square(eigenvalues) - edge, 0)), 0.0)
 
 
-def vectors_of(noised: Float64Array, deviation: float, dim: int) -> Float32Array:
-    """Vectors of the m items whose products are about the matrix without its noise, shape (m, dim), of `LENGTH`.
-
-    They lie along the leading eigenvectors, each as long as the root of what is believed of its eigenvalue. Where fewer
-    than `dim` are believed in, the other numbers of a vector are 0; where none is, all of them.
+def leading(noised: Float64Array, deviation: float, most: int) -> Spectrum:
+    """The leading eigenvectors of a noised symmetric matrix, and what to believe of their values, largest first.
 
     Args:
-        noised: symmetric, shape (m, m).
+        noised: shape (m, m).
         deviation: σ of the noise on each entry; 0 for none.
-        dim: numbers in a vector.
+        most: how many, at most m.
     """
     values, directions = np.linalg.eigh(noised)
-    leading = slice(-1, -min(dim, len(values)) - 1, -1)
-    vectors = np.zeros((len(values), dim))
-    found = directions[:, leading] * np.sqrt(shrunk(values, deviation)[leading])
+    return Spectrum(directions[:, ::-1][:, :most], shrunk(values, deviation)[::-1][:most])
+
+
+def vectors_of(spectrum: Spectrum, dim: int) -> Float32Array:
+    """Vectors of the m items whose products are about the matrix of that spectrum, shape (m, dim), of `LENGTH`.
+
+    They lie along the directions, each as long as the root of its value. Where fewer than `dim` are believed in, the
+    other numbers of a vector are 0; where none is, all of them.
+    """
+    vectors = np.zeros((len(spectrum.directions), dim))
+    found = spectrum.directions[:, :dim] * np.sqrt(spectrum.values[:dim])
     vectors[:, : found.shape[1]] = found
     length = np.sqrt(np.square(vectors).sum() / len(vectors))
     return (vectors * (LENGTH / length if length else 0)).astype(np.float32)

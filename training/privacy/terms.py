@@ -1,7 +1,8 @@
-"""Terms: what one person adds to each of the two sums, of length at most 1 whoever it is.
+"""Terms: what one person adds to each of the three sums, of length at most 1 whoever it is.
 
     counts   x / |x|                              x the 0/1 history over all items, so |x| = √n
     gram     w · upper triangle of y yᵀ           y = x − expected over the m most met items, w one over its length
+    along    w · y (Vᵀy)ᵀ                         V directions in the space of those items, w one over its length
 
 The length of a term is its Euclidean norm over all numbers of the sum: adding or removing a person's whole history
 moves the sum by no more. A person's term is not cut off at 1 but brought to 1, as whoever adds less than the bound
@@ -13,7 +14,7 @@ alone:
 so many people's terms are one matrix product of their y, each scaled by √w, and no term is ever written out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -48,32 +49,60 @@ def gram_terms(
         chosen: rows of the m items, distinct.
         popularity: of those, > 0, shape (m,).
     """
-    place = np.full(items, -1, np.int32)
-    place[chosen] = np.arange(len(chosen), dtype=np.int32)
     total = np.zeros((len(chosen), len(chosen)), np.float32)
-    for first in range(0, len(histories), _AT_ONCE):
-        people = [histories[person] for person in range(first, min(first + _AT_ONCE, len(histories)))]
-        scaled = scaled_rows(people, place, popularity)
+    for apart in _apart(histories, items, chosen, popularity):
+        squares = np.square(apart, dtype=np.float64)
+        lengths = np.sqrt((squares.sum(axis=1) ** 2 + np.square(squares).sum(axis=1)) / 2)
+        scaled = (apart * np.sqrt(_to_the_bound(lengths))[:, None]).astype(np.float32)
         total += scaled.T @ scaled
     upper: Float32Array = total[np.triu_indices(len(chosen))]
     return upper
 
 
-def scaled_rows(people: Sequence[Int32Array], place: Int32Array, popularity: Float64Array) -> Float32Array:
-    """√w y of these people, shape (people, m): the term of each is the upper triangle of its outer product with itself.
+def along_terms(
+    histories: Sequence[Int32Array],
+    items: int,
+    chosen: Int32Array,
+    popularity: Float64Array,
+    directions: Float32Array,
+) -> Float32Array:
+    """The sum of the people's terms along directions, shape (m, d).
 
-    place: of each item among the m, −1 for those that are none of them.
+    Args:
+        histories: as above.
+        items: likewise.
+        chosen: likewise.
+        popularity: likewise.
+        directions: V, shape (m, d).
     """
-    met = np.zeros((len(people), len(popularity)), np.float32)
-    for person, rows in enumerate(people):
-        among = place[rows]
-        met[person, among[among >= 0]] = 1
-    apart = met - expected(popularity, met.sum(axis=1).astype(np.int64))
-    squares = np.square(apart, dtype=np.float64)
-    lengths = np.sqrt((squares.sum(axis=1) ** 2 + np.square(squares).sum(axis=1)) / 2)
-    weights = np.divide(BOUND, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-    scaled: Float32Array = (apart * np.sqrt(weights)[:, None]).astype(np.float32)
-    return scaled
+    total = np.zeros(directions.shape, np.float32)
+    for apart in _apart(histories, items, chosen, popularity):
+        along = apart @ directions
+        lengths = np.sqrt(
+            np.square(apart, dtype=np.float64).sum(axis=1) * np.square(along, dtype=np.float64).sum(axis=1)
+        )
+        total += apart.T @ (along * _to_the_bound(lengths)[:, None]).astype(np.float32)
+    return total
+
+
+def _apart(
+    histories: Sequence[Int32Array], items: int, chosen: Int32Array, popularity: Float64Array
+) -> Iterator[Float32Array]:
+    """Y of the people, some at a time, shape (people, m)."""
+    place = np.full(items, -1, np.int32)
+    place[chosen] = np.arange(len(chosen), dtype=np.int32)
+    for first in range(0, len(histories), _AT_ONCE):
+        people = range(first, min(first + _AT_ONCE, len(histories)))
+        met = np.zeros((len(people), len(chosen)), np.float32)
+        for row, person in enumerate(people):
+            among = place[histories[person]]
+            met[row, among[among >= 0]] = 1
+        yield met - expected(popularity, met.sum(axis=1).astype(np.int64))
+
+
+def _to_the_bound(lengths: Float64Array) -> Float64Array:
+    """What brings terms of these lengths to `BOUND`; 0 for a term that is none."""
+    return np.divide(BOUND, lengths, out=np.zeros_like(lengths), where=lengths > 0)
 
 
 def symmetric(upper: Float32Array, size: int) -> Float64Array:

@@ -1,6 +1,6 @@
-"""An attack on what is really released: it must not tell more about a person than is claimed, and nearly as much.
+"""An attack on what is really released: it must not tell more of a person than is claimed, nor much less.
 
-Two worlds differ in one person. The attacker knows everything but which of them it is, sees both releases of many
+Two worlds differ in one person. The attacker knows everything but which of them it is, sees all releases of many
 trainings, and judges each by the likelihood ratio, the best test there is. From how often that is right follows a lower
 bound on ε, at 99 % confidence (Jagielski, Ullman and Oprea 2020, "Auditing differentially private machine learning").
 """
@@ -16,14 +16,15 @@ from feature_store.errors import BadInput
 from training.client_update import ClientUpdate
 from training.privacy.ledger import Budget, MemoryLedger
 from training.privacy.noise import repeatable_noise
-from training.privacy.release import COUNTS, GRAM, Releases, noised, plan
+from training.privacy.release import ALONG, COUNTS, GRAM, Releases, noised, plan
 from training.privacy.settings import PrivacySettings
-from training.privacy.terms import count_terms, gram_terms
+from training.privacy.terms import along_terms, count_terms, gram_terms
 
-ITEMS, PEOPLE, TRAININGS = 8, 12, 4000
+ITEMS, PEOPLE, TRAININGS = 8, 12, 6000
 SETTINGS = PrivacySettings(epsilon=1.0, delta=0.1, counts_share=0.3, items=6)
 CHOSEN, POPULARITY = np.arange(6, dtype=np.int32), np.linspace(3, 1, 6)
 TARGET = np.array([1, 4, 5], np.int32)
+DIRECTIONS = np.eye(6, 2, dtype=np.float32)
 
 
 def others() -> list[np.ndarray]:
@@ -32,14 +33,19 @@ def others() -> list[np.ndarray]:
 
 
 def sums(histories: list[np.ndarray]) -> dict[str, np.ndarray]:
-    return {COUNTS: count_terms(histories, ITEMS), GRAM: gram_terms(histories, ITEMS, CHOSEN, POPULARITY)}
+    return {
+        COUNTS: count_terms(histories, ITEMS),
+        GRAM: gram_terms(histories, ITEMS, CHOSEN, POPULARITY),
+        ALONG: along_terms(histories, ITEMS, CHOSEN, POPULARITY, DIRECTIONS),
+    }
 
 
 def unbounded(histories: list[np.ndarray]) -> dict[str, np.ndarray]:
     """The same sums of 0/1 histories as they are."""
     met = np.array([np.isin(np.arange(ITEMS), rows) for rows in histories], np.float32)
     among = met[:, CHOSEN]
-    return {COUNTS: met.sum(axis=0), GRAM: (among.T @ among)[np.triu_indices(6)]}
+    gram = among.T @ among
+    return {COUNTS: met.sum(axis=0), GRAM: gram[np.triu_indices(6)], ALONG: gram @ DIRECTIONS}
 
 
 Sums = dict[str, np.ndarray]
@@ -50,9 +56,9 @@ def evidence(released: Sums, without: Sums, difference: Sums, seed: int) -> np.n
     planned, noise, judged = plan(SETTINGS, PEOPLE, ITEMS), repeatable_noise(seed), np.zeros(TRAININGS)
     for training in range(TRAININGS):
         aggregate = noised(planned, PEOPLE, Budget(epsilon=90, delta=1e-5), Releases(MemoryLedger(), noise)).aggregate
-        for name in (COUNTS, GRAM):
+        for name in released:
             seen = aggregate([ClientUpdate({name: released[name]}, 0.0, PEOPLE)]).sums[name]
-            judged[training] += (seen - without[name]) @ difference[name] / planned.deviation(name) ** 2
+            judged[training] += np.sum((seen - without[name]) * difference[name]) / planned.deviation(name) ** 2
     return judged
 
 
@@ -78,10 +84,10 @@ def audited(sums_of: Callable[[list[np.ndarray]], Sums]) -> float:
     return lower_bound(there, not_there, SETTINGS.delta)
 
 
-def test_what_is_released_tells_no_more_of_a_person_than_is_claimed_and_nearly_as_much() -> None:
+def test_what_is_released_tells_no_more_of_a_person_than_is_claimed_and_more_than_half_as_much() -> None:
     bound = audited(sums)
     assert bound <= SETTINGS.epsilon
-    assert bound > 0.6 * SETTINGS.epsilon
+    assert bound > 0.5 * SETTINGS.epsilon
 
 
 def test_without_the_bound_on_a_person_the_claim_is_refuted() -> None:

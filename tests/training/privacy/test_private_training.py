@@ -10,10 +10,9 @@ from pydantic import ValidationError
 from feature_store.errors import BadInput
 from tests.training.worlds import checkerboard
 from training.privacy.accountant import cost_of, epsilon_of
-from training.privacy.algorithm import ROUNDS
 from training.privacy.ledger import BudgetSpent, FileLedger, MemoryLedger, cost_so_far
 from training.privacy.noise import repeatable_noise
-from training.privacy.release import COUNTS, GRAM, Releases, most_met, people_of, plan
+from training.privacy.release import ALONG, COUNTS, GRAM, Releases, most_met, people_of, plan
 from training.privacy.settings import PrivacySettings
 from training.run import TrainingRun, prepare
 from training.server_state import ServerState, load_state, save_state
@@ -39,7 +38,7 @@ def last(run: TrainingRun, state: ServerState) -> ServerState:
 def test_it_learns_the_two_tastes() -> None:
     run = run_of()
     state = last(run, run.start())
-    assert state.round_number == ROUNDS
+    assert state.round_number == 3
     vectors = run.item_vectors(state)
     even, odd = vectors[::2], vectors[1::2]
     assert (even @ even.mean(axis=0)).min() > 0 > (even @ odd.mean(axis=0)).max()
@@ -52,7 +51,7 @@ def test_what_is_published_says_what_it_cost_and_nothing_that_no_noise_was_added
     draft = run.draft(state, {"shop": ((0, 40),)})
     assert draft.privacy is not None
     assert (draft.privacy.epsilon, draft.privacy.run_epsilon, draft.privacy.delta) == (8, 8, 1e-5)
-    assert draft.privacy.released.keys() == {COUNTS, GRAM}
+    assert draft.privacy.released.keys() == {COUNTS, GRAM, ALONG}
     assert draft.privacy.released[COUNTS] > draft.privacy.released[GRAM] > 0.6
     assert draft.metrics == {}
     assert draft.blend.weight == 0.5
@@ -64,7 +63,8 @@ def test_two_neighbouring_worlds_differ_in_what_is_released_by_no_more_than_one(
     """The whole way of a round, with the same noise in both: what is left is what the person adds."""
     histories = [*SPLIT.train]
     algorithm = run_of().algorithm
-    for sent in (np.empty(0, np.float32), np.linspace(40, 1, 40, dtype=np.float32)):
+    known = np.linspace(40, 1, 120, dtype=np.float32).reshape(40, 3)
+    for sent in (known[:, :0], known[:, :1], known):
         whole = algorithm.client_update(sent, histories)
         less = algorithm.client_update(sent, [*histories[:-1], np.empty(0, np.int32)])
         for name in whole.sums:
@@ -75,22 +75,22 @@ def test_two_neighbouring_worlds_differ_in_what_is_released_by_no_more_than_one(
 def test_noise_is_on_every_number_that_leaves_a_round_and_is_another_for_another_run() -> None:
     states = [last(run, run.start()) for run in (run_of(seed=1), run_of(seed=2))]
     assert (states[0].statistics[COUNTS] != states[1].statistics[COUNTS]).all()
-    clean = run_of().algorithm.client_update(np.empty(0, np.float32), [*SPLIT.train]).sums[COUNTS]
+    clean = run_of().algorithm.client_update(np.empty((40, 0), np.float32), [*SPLIT.train]).sums[COUNTS]
     noise = np.concatenate([state.statistics[COUNTS] - clean for state in states])
     planned = plan(PrivacySettings(**PRIVACY), 400, 40)
     assert np.std(noise) == pytest.approx(planned.deviation(COUNTS), rel=0.3)
 
 
-def test_the_two_sums_cost_the_budget_together_and_a_second_training_is_refused(tmp_path: Path) -> None:
+def test_the_sums_cost_the_budget_together_and_a_second_training_is_refused(tmp_path: Path) -> None:
     ledger = FileLedger(tmp_path / "ledger")
     run = run_of(ledger=ledger)
     last(run, run.start())
-    assert [entry.released for entry in ledger.entries()] == [COUNTS, GRAM]
+    assert [entry.released for entry in ledger.entries()] == [COUNTS, GRAM, ALONG]
     assert cost_so_far(ledger.entries()) == pytest.approx(cost_of(8, 1e-5))
     again = run_of({"epsilon": 0.5, "delta": 1e-5, "budget": 8.0}, ledger=ledger)
     with pytest.raises(BudgetSpent, match="this training would bring"):
         last(again, again.start())
-    assert len(ledger.entries()) == 2  # nothing of it was begun
+    assert len(ledger.entries()) == 3  # nothing of it was begun
     granted = run_of({"epsilon": 4.0, "delta": 1e-5, "budget": 10.0}, ledger=ledger)
     state = last(granted, granted.start())
     spent = granted.draft(state, {"shop": ((0, 40),)}).privacy
@@ -108,7 +108,7 @@ def test_a_training_that_is_gone_on_with_pays_for_what_is_left_only(tmp_path: Pa
     resumed = run_of(ledger=ledger)
     saved = load_state(tmp_path / "state", resumed.identity())
     assert saved is not None
-    assert last(resumed, saved).round_number == ROUNDS
+    assert last(resumed, saved).round_number == 3
     assert cost_so_far(ledger.entries()) == pytest.approx(cost_of(8, 1e-5))
 
 
@@ -132,6 +132,21 @@ def test_without_a_ledger_nothing_private_is_trained() -> None:
 def test_settings_that_would_release_what_nobody_accounts_for_are_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         TrainingSettings.model_validate({"privacy": PRIVACY} | wrong)
+
+
+def test_without_the_refinement_the_second_moment_has_its_share() -> None:
+    run = run_of(PRIVACY | {"refinement_share": 0.0})
+    assert last(run, run.start()).round_number == 2
+    shared, whole = (plan(PrivacySettings(**PRIVACY, refinement_share=share), 400, 40) for share in (0.3, 0.0))
+    assert shared.costs[GRAM] + shared.costs[ALONG] == pytest.approx(whole.costs[GRAM])
+    assert shared.costs[ALONG] == pytest.approx(0.3 * whole.costs[GRAM])
+    assert whole.costs.keys() == {COUNTS, GRAM}
+
+
+def test_noise_in_which_nothing_stands_out_gives_vectors_of_nothing() -> None:
+    run = run_of({"epsilon": 0.05, "delta": 1e-5})
+    state = last(run, run.start())
+    assert not run.item_vectors(state).any()
 
 
 def test_more_privacy_looks_at_fewer_items() -> None:

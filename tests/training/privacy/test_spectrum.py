@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.privacy.spectrum import LENGTH, shrunk, vectors_of
+from training.privacy.spectrum import LENGTH, leading, shrunk, vectors_of
 
 
 def wigner(size: int, seed: int) -> np.ndarray:
@@ -31,14 +31,14 @@ def test_what_is_kept_errs_least() -> None:
 def test_vectors_give_back_the_matrix_up_to_their_unit() -> None:
     random = np.random.default_rng(5)
     truth = random.standard_normal((30, 3)) @ np.diag([3.0, 2.0, 1.0])
-    vectors = vectors_of(truth @ truth.T, deviation=0, dim=3).astype(float)
+    vectors = vectors_of(leading(truth @ truth.T, 0, 30), dim=3).astype(float)
     products, wanted = vectors @ vectors.T, truth @ truth.T
     np.testing.assert_allclose(products / np.trace(products), wanted / np.trace(wanted), atol=1e-5)
     assert np.sqrt(np.square(vectors).sum() / 30) == pytest.approx(LENGTH, rel=1e-5)
 
 
 def test_numbers_that_nothing_is_believed_of_are_zero() -> None:
-    vectors = vectors_of(wigner(50, seed=3), deviation=1.5, dim=8)
+    vectors = vectors_of(leading(wigner(50, seed=3), 1.5, 50), dim=8)
     assert vectors.shape == (50, 8)
     assert not vectors.any()
-    assert vectors_of(np.eye(2), deviation=0, dim=5).shape == (2, 5)
+    assert vectors_of(leading(np.eye(2), 0, 2), dim=5).shape == (2, 5)
