@@ -70,6 +70,7 @@ def test_these_are_the_commands() -> None:
         "serve",
         "openapi",
         "bench ads",
+        "bench privacy",
         "bench quality",
         "bench cold-items",
         "bench context",
