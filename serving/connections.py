@@ -136,9 +136,13 @@ class _Connection(H11Protocol):
         self._watch()
 
     def _end_with_reply(self) -> None:
-        """Let the reply that is due say `connection: close`, as uvicorn does where the client has asked for that."""
+        """Let the reply that is due say `connection: close`, as uvicorn does where the client has asked for that.
+
+        uvicorn looks at the scope's headers when the reply begins; whoever has read them since, Starlette has given
+        a list of their own, so that our `headers` may no longer be those.
+        """
         self.cycle.keep_alive = False
-        self.headers.append((b"connection", b"close"))
+        self.cycle.scope["headers"] = [*self.cycle.scope["headers"], (b"connection", b"close")]
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -2,9 +2,10 @@
 
 import json
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,30 @@ def test_a_request_that_the_end_of_the_server_cuts_off_is_answered_and_is_one_li
         assert [json.loads(reply.partition(b"\r\n\r\n")[2])["type"] for reply in replies] == ["/problems/stopping"] * 3
         assert [line["status"] for line in server.logged("request", 3)] == [503] * 3
         assert "CancelledError" not in server.log()
+
+
+def test_replies_that_are_due_when_a_server_is_told_to_stop_say_that_they_are_the_last(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    """Requests within the app, which waits for its store: a client may send nothing on a connection that ends."""
+    event = {"event_id": "e", "user_id": "u", "item_id": "item-1", "event": "view"}
+    body = json.dumps({"events": [event]}).encode()
+    head = (
+        f"POST /v1/events HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    store = tmp_path / "store.sqlite"
+    with running(config_of(publisher, store=store, store_timeout_seconds=10.0), tmp_path) as server:
+        with closing(sqlite3.connect(store, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with flood(server, 3, head.encode() + body) as connections:
+                time.sleep(0.3)  # the requests are in the app
+                server.process.terminate()
+                time.sleep(0.3)
+                other.execute("ROLLBACK")
+                replies = [until_closed(connection)[0] for connection in connections]
+        assert [reply.partition(b"\r\n")[0] for reply in replies] == [b"HTTP/1.1 207 Multi-Status"] * 3
+        assert [reply.lower().count(b"\r\nconnection: close\r\n") for reply in replies] == [1] * 3
+        assert server.process.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize(
