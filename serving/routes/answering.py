@@ -43,8 +43,12 @@ class Question:
     arms: Mapping[str, str]
 
 
-def source_of(parts: Parts, wanted: str | None, unit: str) -> LiveModel:
-    """Where the model comes from: the one asked for, the one on trial for whom it is tried on, or production.
+def source_of(parts: Parts, wanted: str | None, checkpoint_id: str | None, unit: str) -> LiveModel:
+    """Where the model comes from: the one asked for, the vector's, the one on trial for who is in it, production.
+
+    wanted: the model asked for by name; None for any.
+    checkpoint_id: of the request's vector, which no other can answer; None where there is no vector. Where neither
+        stage has it, production is the one to say so.
 
     Raises:
         ModelNotLoaded: the one asked for is in neither stage.
@@ -58,6 +62,8 @@ def source_of(parts: Parts, wanted: str | None, unit: str) -> LiveModel:
         if trial is not None and wanted == trial.model_id:
             return parts.trials.shadow
         raise ModelNotLoaded(f"{wanted} is neither in production nor on trial")
+    if checkpoint_id is not None:
+        return parts.trials.shadow if trial is not None and checkpoint_id == trial.model_id else parts.live
     return parts.trials.shadow if trial is not None and trial.answers(unit) else parts.live
 
 

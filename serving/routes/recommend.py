@@ -110,7 +110,7 @@ async def _replied(
     unit = asked.user_id or recommendation_id
     arms = arms_of(parts.config.experiments, placement, unit, body.experiments)
     settings = _settings_of(parts, arms, tenant) or settings
-    source = source_of(parts, body.model_id, unit)
+    source = source_of(parts, body.model_id, body.checkpoint_id, unit)
     person = await _person(asked, settings, parts)
     question = Question(placement, settings, asked, person, recommendation_id, arms)
     ranked, view = await answered(parts, question, source)

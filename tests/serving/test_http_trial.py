@@ -51,6 +51,25 @@ def test_a_share_of_people_is_answered_by_the_model_on_trial_and_always_the_same
         until(lambda: server.ask(user_id=mine)["model_id"] == first, server.log)
 
 
+def test_a_vector_is_answered_by_the_checkpoint_that_it_names_whoever_the_trial_would_choose(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    first, second, neither = (publisher.publish(draft(seed), promote=seed == 1) for seed in (1, 2, 3))
+    publisher.registry.promote(second, "shadow")
+    with started(config_of(publisher, trial={"share": 0.5}), tmp_path) as server:
+        server.serves(first)
+        loaded(server, second)
+        for model_id in (first, second):
+            sent = {"query_vector": [0.1] * 8, "checkpoint_id": model_id}
+            assert {server.ask(**sent)["model_id"] for _ in range(20)} == {model_id}
+            assert server.ask(**sent, model_id=model_id)["model_id"] == model_id
+            other = server.recommend(**sent, model_id=second if model_id == first else first)
+            assert (other.status_code, other.json()["type"]) == (409, "/problems/checkpoint-mismatch")
+        for _ in range(20):
+            refused = server.recommend(query_vector=[0.1] * 8, checkpoint_id=neither)
+            assert (refused.status_code, refused.json()["live_checkpoint_id"]) == (409, first)
+
+
 def test_clicks_are_counted_where_their_reply_came_from_and_a_model_that_nobody_clicks_is_stopped(
     publisher: Publisher, tmp_path: Path
 ) -> None:
