@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 from feature_store.errors import StoreError, StoreUnavailable
 from feature_store.social_graph import MOST_TIES
@@ -27,13 +28,16 @@ _NOBODY = "hearth-readiness"  # whose empty ties are read to see whether the gra
 class Neighbourhood:
     """The social graph as requests use it: each reading is limited in time, and fails with `StoreUnavailable` alone.
 
+    What neighbours have met is in the store of people, which fails by itself: the ties hold then, above all who is
+    blocked, and nobody's meetings count (`Neighbours.met_unread`).
+
     graph: None where there is none; every reading fails then.
     events: what the neighbours have met.
     timeout_seconds: for one reading.
     """
 
     def __init__(self, graph: LateGraph | None, events: EventStore, timeout_seconds: float) -> None:
-        self.reading = Breaker()
+        self.reading, self.histories = Breaker(), Breaker()
         self._graph, self._events, self._timeout_seconds = graph, events, timeout_seconds
 
     async def of(self, person: str, placement: Placement) -> Neighbours | None:
@@ -61,15 +65,32 @@ class Neighbourhood:
         """
         if self._graph is None:
             raise StoreUnavailable("there is no social graph")
-        try:
-            with step("read neighbours"), self.reading.attempt():
-                async with asyncio.timeout(self._timeout_seconds):
-                    return await self._read(self._graph, person, source, before_ids)
-        except (StoreError, TimeoutError) as error:
-            _LOG.warning("social graph unavailable", extra={"fields": {"reason": type(error).__name__}})
-            raise StoreUnavailable(
-                f"the social graph did not answer in {self._timeout_seconds} s: {type(error).__name__}"
-            ) from error
+        with step("read neighbours"):
+            deadline = asyncio.get_running_loop().time() + self._timeout_seconds
+            try:
+                with self.reading.attempt():
+                    async with asyncio.timeout_at(deadline):
+                        ties = await _ties(self._graph, person)
+            except (StoreError, TimeoutError) as error:
+                _LOG.warning("social graph unavailable", extra={"fields": {"reason": type(error).__name__}})
+                raise StoreUnavailable(
+                    f"the social graph did not answer in {self._timeout_seconds} s: {type(error).__name__}"
+                ) from error
+            asked = [] if source is None else whom_to_ask(source, ties.friends, ties.follows, ties.hidden)
+            met = await self._met(asked, deadline) if asked else Counter[str]()
+
+        def named(people: Collection[str]) -> frozenset[str]:
+            return frozenset(one.removeprefix(before_ids) for one in people)
+
+        return Neighbours(
+            person.removeprefix(before_ids),
+            named(ties.hidden),
+            named(ties.follows),
+            named(ties.friends),
+            0 if met is None else len(asked),
+            {} if met is None else met,
+            met_unread=met is None,
+        )
 
     async def answers(self) -> bool:
         """Whether the graph can be read now."""
@@ -79,22 +100,33 @@ class Neighbourhood:
             return False
         return True
 
-    async def _read(self, late: LateGraph, person: str, source: GraphSource | None, before_ids: str) -> Neighbours:
-        graph = await late.graph()
-        hidden, follows, friends = await asyncio.gather(
+    async def _met(self, asked: Sequence[str], deadline: float) -> Counter[str] | None:
+        """How many of them met each item; None where the store of people does not say by then."""
+        try:
+            with self.histories.attempt():
+                async with asyncio.timeout_at(deadline):
+                    histories = await self._events.met_many(asked)
+        except (StoreError, TimeoutError) as error:
+            _LOG.warning("what neighbours met unavailable", extra={"fields": {"reason": type(error).__name__}})
+            return None
+        return Counter(item_id for one in histories for item_id in one.item_ids)
+
+
+class _Ties(NamedTuple):
+    """Of one person, as the graph knows people."""
+
+    hidden: Collection[str]
+    follows: Sequence[str]
+    friends: Sequence[str]
+
+
+async def _ties(late: LateGraph, person: str) -> _Ties:
+    graph = await late.graph()
+    return _Ties(
+        *await asyncio.gather(
             graph.hidden_from(person), graph.follows(person, MOST_TIES), graph.friends(person, MOST_TIES)
         )
-        asked = [] if source is None else whom_to_ask(source, friends, follows, hidden)
-        met = Counter(
-            item_id for one in (await self._events.met_many(asked) if asked else ()) for item_id in one.item_ids
-        )
-
-        def named(people: Collection[str]) -> frozenset[str]:
-            return frozenset(one.removeprefix(before_ids) for one in people)
-
-        return Neighbours(
-            person.removeprefix(before_ids), named(hidden), named(follows), named(friends), len(asked), met
-        )
+    )
 
 
 def whom_to_ask(

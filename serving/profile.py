@@ -41,7 +41,7 @@ def profile_of(request: RecommendationRequest, person: Person | None, model: Ser
 
     Args:
         request: what is asked for.
-        person: what is stored of request.user_id; None if there is no user id, or the store did not answer.
+        person: what is stored of request.user_id; None if there is no user id, or nothing of them could be read.
         model: the model that answers.
 
     Raises:
@@ -51,11 +51,12 @@ def profile_of(request: RecommendationRequest, person: Person | None, model: Ser
     if request.query_vector is not None:
         vector = _sent_vector(request.query_vector, request.checkpoint_id or "", model)
         return _popular_if_nought(Profile(vector, None))
-    met = MetItems() if person is None else person.met
+    read = None if person is None else person.met
+    met = MetItems() if read is None else read
     met_ids = (*met.item_ids, *(request.session_item_ids or ()))
     rows = model.checkpoint.vocabulary.known_rows(met_ids)
     neighbours = NOBODY if request.user_id is None else None if person is None else person.neighbours
-    lost = ("store-unavailable",) if request.user_id is not None and person is None else ()
+    lost = ("store-unavailable",) if request.user_id is not None and read is None else ()
     if len(rows):
         vector = _folded_in(rows, request, person, model)
         return _popular_if_nought(Profile(vector, len(rows), rows, met_ids, met.disliked, lost, neighbours))
@@ -75,7 +76,7 @@ def _folded_in(
     rows: Int32Array, request: RecommendationRequest, person: Person | None, model: ServingModel
 ) -> Float32Array:
     """The stored embedding where it is this checkpoint's and of exactly this history; else folded in for this reply."""
-    if person is not None and person.embedding is not None and not request.session_item_ids:
+    if person is not None and person.met is not None and person.embedding is not None and not request.session_item_ids:
         stored = person.embedding
         if stored.checkpoint_id == model.model_id and stored.watermark == person.met.watermark:
             return stored.for_checkpoint(model.model_id)

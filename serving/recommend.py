@@ -55,7 +55,7 @@ class RankedList:
     items: best first, all different; fewer than k only where fewer are eligible under the placement's caps.
     model_id: the checkpoint behind every item and score of it.
     degraded: what was missing: "store-unavailable", "popularity-fallback", "vertical-unknown",
-        "condition-unknown", "context-unknown", "ads-unavailable", "graph-unavailable".
+        "condition-unknown", "context-unknown", "ads-unavailable", "graph-unavailable", "friends-unavailable".
     unknown_items: different items of the session and of the exclusions that nobody here knows.
     """
 
@@ -102,10 +102,17 @@ def listed(asked: Asked, items: tuple[RankedItem, ...]) -> RankedList:
             *(() if len(view.assortment) else ("vertical-unknown",)),
             *(("condition-unknown",) if _unknown_condition(view) else ()),
             *(("context-unknown",) if _unknown_context(request, view.model) else ()),
-            *(("graph-unavailable",) if view.placement.uses_graph and asked.profile.neighbours is None else ()),
+            *_lost_of_graph(asked),
         ),
         unknown_items=_unknown_items(request, view),
     )
+
+
+def _lost_of_graph(asked: Asked) -> tuple[str, ...]:
+    neighbours = asked.profile.neighbours
+    if neighbours is None:
+        return ("graph-unavailable",) if asked.view.placement.uses_graph else ()
+    return ("friends-unavailable",) if neighbours.met_unread else ()
 
 
 def _listed(asked: Asked) -> Sequence[Arranged]:

@@ -87,6 +87,7 @@ class Neighbours:
     follows, friends: whom the person follows, and is friends with.
     asked: how many of them were asked what they have met.
     met: item id -> how many of those have met it.
+    met_unread: whether what they have met was wanted and could not be read; the ties hold all the same.
     """
 
     person: str = ""
@@ -95,6 +96,7 @@ class Neighbours:
     friends: frozenset[str] = frozenset()
     asked: int = 0
     met: Mapping[str, int] = field(default_factory=dict)
+    met_unread: bool = False
 
     def relation(self, other: str) -> Relation:
         """What the person is to that other."""
@@ -108,10 +110,11 @@ NOBODY = Neighbours()
 class Person(NamedTuple):
     """What the local stores hold of one person, as far as a reply needs it.
 
+    met: None where the store did not answer; the social graph may have, for all that.
     embedding: the one for the checkpoint that answers, where there is one; it may be out of date.
     neighbours: None where the social graph was not asked, or did not answer.
     """
 
-    met: MetItems
+    met: MetItems | None
     embedding: UserEmbedding | None
     neighbours: Neighbours | None = None

@@ -126,20 +126,23 @@ def _settings_of(parts: Parts, arms: Mapping[str, str], tenant: str | None) -> P
 
 
 async def _person(asked: RecommendationRequest, placement: Placement, parts: Parts) -> Person | None:
-    """What is stored of who asks; None where nobody does, or the store does not answer (the reply says so then)."""
+    """What is stored of who asks; None where nobody does.
+
+    Store and graph fail each by itself, and the reply says so: whom a person blocks is hidden without a history, too.
+    """
     if asked.user_id is None:
         return None
     person, neighbours = await asyncio.gather(
         _stored(asked.user_id, parts), parts.neighbourhood.of(asked.user_id, placement)
     )
-    return None if person is None else person._replace(neighbours=neighbours)
+    return person._replace(neighbours=neighbours)
 
 
-async def _stored(user_id: str, parts: Parts) -> Person | None:
+async def _stored(user_id: str, parts: Parts) -> Person:
     try:
         return await parts.people.read(user_id, parts.live.current())
     except StoreUnavailable:
-        return None
+        return Person(None, None)
 
 
 def _request_of(body: RecommendBody, config: ServingConfig, tenant: str | None) -> RecommendationRequest:

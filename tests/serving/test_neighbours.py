@@ -1,16 +1,18 @@
 """What is read of the social graph for a reply, and what becomes of a graph that does not answer."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 
 import pytest
 
 from feature_store.errors import CorruptStore, StoreUnavailable
 from feature_store.memory import InMemoryEventStore
+from feature_store.met import MetItems
 from feature_store.social_graph import SocialGraph, Tie
 from feature_store.social_graph_memory import InMemorySocialGraph
 from serving.access.tenants import person_of
+from serving.breaker import FAILURES
 from serving.late_graph import opened_late
 from serving.neighbours import Neighbourhood
 from serving.placements.settings import GraphSource, Placement
@@ -134,6 +136,47 @@ async def gets_none(neighbourhood: Neighbourhood) -> None:
     with pytest.raises(StoreUnavailable):
         await neighbourhood.read("ann")
     assert await neighbourhood.of("ann", Placement(respects_graph=True)) is None
+
+
+class LostHistories(InMemoryEventStore):
+    """A store of people that cannot be read."""
+
+    async def met_many(self, user_ids: Sequence[str]) -> list[MetItems]:
+        raise StoreUnavailable(f"{len(user_ids)} histories are lost")
+
+
+class SlowHistories(InMemoryEventStore):
+    """A store of people that takes its time, and counts how often it is asked."""
+
+    asked = 0
+
+    async def met_many(self, user_ids: Sequence[str]) -> list[MetItems]:
+        self.asked += 1
+        await asyncio.sleep(3600.0)
+        return [MetItems()] * len(user_ids)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("events", [LostHistories(), SlowHistories()], ids=["lost", "slow"])
+async def test_histories_that_cannot_be_read_take_no_tie_away(events: InMemoryEventStore) -> None:
+    graph = InMemorySocialGraph()
+    await graph.add(TIES)
+    async with opened_late(lambda: nullcontext(graph)) as late:
+        found = await Neighbourhood(late, events, 0.05).read("ann", BOTH)
+    assert (found.hidden, found.follows, found.friends) == ({"cy", "eve"}, {"dan"}, {"bob", "cy"})
+    assert (found.asked, found.met, found.met_unread) == (0, {}, True)
+
+
+@pytest.mark.anyio
+async def test_histories_that_fail_again_and_again_are_left_alone_and_the_graph_is_not() -> None:
+    graph, events = InMemorySocialGraph(), SlowHistories()
+    await graph.add(TIES)
+    async with opened_late(lambda: nullcontext(graph)) as late:
+        neighbourhood = Neighbourhood(late, events, 0.02)
+        for _ in range(3 * FAILURES):
+            assert (await neighbourhood.read("ann", BOTH)).hidden == {"cy", "eve"}
+    assert (neighbourhood.histories.is_open, neighbourhood.reading.is_open) == (True, False)
+    assert events.asked < FAILURES + 3  # a probe now and then
 
 
 @pytest.mark.anyio

@@ -19,6 +19,7 @@ from feature_store.item_store_sqlite import open_sqlite_items
 from feature_store.redis_settings import RedisSettings
 from feature_store.social_graph import Tie
 from feature_store.social_graph_redis import open_redis_graph
+from feature_store.social_graph_sqlite import open_sqlite_graph
 from serving.placements.file import parse_placements
 from serving.placements.settings import Placement
 from tests.redis_server import RedisServer, running_redis
@@ -199,6 +200,35 @@ def test_a_server_with_files_honours_ties_that_the_command_line_imports_while_it
         reply = server.ask(placement="all", user_id="ann", k=99)
         assert "bobs-circle" in items_of(reply)
         assert authors_of(reply) == {*AUTHORS} - {"cy"}
+
+
+def test_a_blocked_author_stays_hidden_while_the_store_of_people_is_lost(publisher: Publisher, tmp_path: Path) -> None:
+    store, graph_file, items_file = tmp_path / "store.sqlite", tmp_path / "graph.sqlite", tmp_path / "items.sqlite"
+    config = config_of(
+        publisher,
+        store=store,
+        social_graph=graph_file,
+        items=items_file,
+        placements={**PLACEMENTS, "all": Placement(vertical="social", respects_graph=True)},
+    )
+
+    async def fill() -> None:
+        async with open_sqlite_items(items_file) as items:
+            await items.upsert(POSTS)
+        async with open_sqlite_graph(graph_file, own_keys(keys_file(store))) as graph:
+            await graph.add([Tie("block", "ann", "zoe"), Tie("friend", "ann", "bob")])
+
+    finished(fill())
+    with started(config, tmp_path) as server:
+        server.serves(publisher.publish(content_of("social")))
+        has_all_posts(server)
+        for file in tmp_path.glob("store.sqlite*"):
+            file.unlink()
+        for placement, lost in (("all", ["store-unavailable"]), ("feed", ["store-unavailable", "friends-unavailable"])):
+            reply = server.ask(placement=placement, user_id="ann", k=99)
+            assert authors_of(reply) == {*AUTHORS} - {"zoe"}
+            assert "bobs-circle" in items_of(reply) or placement == "feed"  # whose caps leave some of bob's out
+            assert reply["meta"]["degraded"] == lost
 
 
 def test_a_placement_that_asks_the_graph_is_refused_where_there_is_none(publisher: Publisher, tmp_path: Path) -> None:
