@@ -131,5 +131,5 @@ def _is_open(breaker: Breaker) -> float:
 async def _further(graph: LateGraph | None, desk: AdDesk) -> Mapping[str, PlaceOfPeople]:
     """What holds something of people beside the stores, opened where it is not yet."""
     places: dict[str, PlaceOfPeople] = {} if graph is None else {"social_graph": await graph.graph()}
-    counters = desk.counters
+    counters = await desk.counters()
     return places if counters is None else {**places, "ad_counters": counters}

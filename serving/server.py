@@ -101,7 +101,8 @@ async def serve(
             trials = Trials(shadow, config.trial, registry, metrics)
             recall = RecallProbe(config.recall_share, metrics)
             places = LivePlaces(files.placements, lambda: live.stock.shown)
-            desk = AdDesk(places, catalogues, config.store_timeout_seconds, config.ads_seconds)
+            is_kept = config.ad_counters is not None or config.redis is not None
+            desk = AdDesk(places, catalogues, config.store_timeout_seconds, config.ads_seconds, is_kept=is_kept)
             beside = [
                 tasks.create_task(live.watch()),
                 tasks.create_task(shadow.watch()),

@@ -44,6 +44,7 @@ class AdDesk:
     timeout_seconds: for all that one reply waits for, and for each step of an event.
     look_seconds: between two looks at what is known of ads.
     stale_seconds: after which what was read is too old to show ads by; five looks, and 5 at least, where nobody says.
+    is_kept: whether its books outlive the process: they may hold people then, whether or not ads are shown today.
     """
 
     def __init__(
@@ -53,18 +54,21 @@ class AdDesk:
         timeout_seconds: float,
         look_seconds: float = 1.0,
         stale_seconds: float | None = None,
+        *,
+        is_kept: bool = False,
     ) -> None:
         stale = 5 * max(1.0, look_seconds) if stale_seconds is None else stale_seconds
         self.known = KnownAds(places, catalogues, stale)
         self._timeout_seconds, self._look_seconds = timeout_seconds, look_seconds
         self._books: Books | None = None
+        self._are_open, self._is_kept = asyncio.Event(), is_kept
         self._holds = Holds()
 
     async def run(self, opened: Callable[[], AbstractAsyncContextManager[Books]]) -> NoReturn:
-        """Open the books as soon as a placement shows ads, and keep up with them until cancelled."""
+        """Open the books, those in memory as soon as a placement shows ads, and keep up with them until cancelled."""
         wait = self._look_seconds
         while True:
-            if self.known.places.verticals():
+            if self._is_kept or self.known.places.verticals():
                 try:
                     async with opened() as books:
                         await self._keep_up(books)
@@ -76,6 +80,7 @@ class AdDesk:
     async def look(self, books: Books) -> None:
         """Read what ads are chosen by, and take back the shows that nobody saw in time."""
         self._books = books
+        self._are_open.set()
         await self.known.look(books, max(self._timeout_seconds, self._look_seconds))
         try:
             async with asyncio.timeout(max(self._timeout_seconds, self._look_seconds)):
@@ -148,9 +153,13 @@ class AdDesk:
             return False
         return True
 
-    @property
-    def counters(self) -> AdCounters | None:
-        """What it counts of people with; None while its books are not open."""
+    async def counters(self) -> AdCounters | None:
+        """What it counts of people with; None where nobody was counted yet, as the books are in memory and not open.
+
+        Raises `StoreUnavailable`: they are kept, and cannot be opened now.
+        """
+        if self._books is None and self._is_kept:
+            await self._in_time(self._are_open.wait())
         return None if self._books is None else self._books.counters
 
     def _opened(self) -> Books:

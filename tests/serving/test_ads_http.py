@@ -274,6 +274,24 @@ def test_where_anything_cannot_be_read_or_written_there_are_no_ads_and_films_sta
         assert World(tmp_path, server).spent("first") == Spent(1, 1)
 
 
+def test_who_was_counted_is_exported_and_erased_though_no_placement_shows_ads_today(tmp_path: Path) -> None:
+    with served(tmp_path, [ad("ads", "capped", "0.50", frequency_cap=3)], {}) as server:
+        assert ids(server.ask(placement="ads", user_id="anna")) == ["capped"]
+    place = {"store": tmp_path / "store.sqlite", "ad_counters": tmp_path / "ads.sqlite"}
+    publisher = Publisher(tmp_path)
+    with started(config_of(publisher, **place), tmp_path) as server:
+        exported = server.client.post("/v1/privacy/exports", json={"user_id": "anna"}).json()
+        assert [shown["ad"] for shown in exported["ad_counters"]["shown_ads"]] == ["capped"]
+        erased = server.client.post("/v1/privacy/erasures", json={"user_id": "anna"}).json()
+        assert (erased["removed"]["ad_counters"], erased["complete"]) == (1, True)
+    assert World(tmp_path, server).times_shown("anna", "capped") == 0
+    (tmp_path / "ads.offers.sqlite").write_bytes(b"no database")
+    with started(config_of(publisher, **place, store_timeout_seconds=0.3), tmp_path) as server:
+        for right in ("exports", "erasures"):
+            refused = server.client.post(f"/v1/privacy/{right}", json={"user_id": "anna"})
+            assert (refused.status_code, refused.json()["type"]) == (503, "/problems/store-unavailable")
+
+
 def test_two_servers_of_one_redis_share_caps_offers_and_budgets(tmp_path: Path) -> None:
     ads = [ad("ads", "capped", "0.50", frequency_cap=3, budget=Decimal("0.50")), ad("ads", "free", "0.30")]
     folders = [tmp_path / "one", tmp_path / "two"]
