@@ -16,13 +16,11 @@ class Origin(NamedTuple):
     """Where a reply came from.
 
     arm: "experiment/arm" of each experiment that it was part of, joined by commas; "" for none.
-    on_trial: whether the model in the shadow stage answered.
     """
 
     placement: str
     model_id: str
     arm: str = ""
-    on_trial: bool = False
 
 
 class _Remembered(NamedTuple):

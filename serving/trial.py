@@ -55,6 +55,7 @@ class Trial:
     """One model's trial.
 
     model_id: the model in the shadow stage.
+    against: the model in production that `production` counts; None before anything of one was counted.
     stopped: why no more of it is shown; None while the trial goes on.
     """
 
@@ -62,6 +63,7 @@ class Trial:
     settings: TrialSettings
     theirs: Tally = field(default_factory=Tally)
     production: Tally = field(default_factory=Tally)
+    against: str | None = None
     stopped: str | None = None
 
     def answers(self, unit: str) -> bool:
@@ -72,9 +74,18 @@ class Trial:
         """Whether it answers that request for nobody to see; by chance, as far as the id is."""
         return self.stopped is None and fraction("compared", recommendation_id) < self.settings.compared
 
-    def tally(self, *, on_trial: bool) -> Tally:
-        """Where an answer is counted."""
-        return self.theirs if on_trial else self.production
+    def tally(self, model_id: str, production_id: str | None) -> Tally | None:
+        """Where what became of that model's answers is counted; None for one that is not compared now.
+
+        production_id: of the model in production now; once it is another, its tally begins anew.
+        """
+        if model_id == self.model_id:
+            return self.theirs
+        if model_id != production_id:
+            return None
+        if self.against != production_id:
+            self.against, self.production = production_id, Tally()
+        return self.production
 
     def verdict(self) -> str | None:
         """Why the trial should end now; None for no reason."""

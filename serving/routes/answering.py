@@ -94,8 +94,7 @@ def count(parts: Parts, question: Question, ranked: RankedList, view: View) -> N
     for item in ranked.items:
         parts.metrics.candidates.labels(item.source).inc()
     parts.online.take(question.name, view, ranked)
-    on_trial = view.model is parts.trials.shadow.model
-    origin = Origin(question.name, ranked.model_id, arm_label(question.arms), on_trial=on_trial)
+    origin = Origin(question.name, ranked.model_id, arm_label(question.arms))
     parts.attribution.remember(_named(question), origin, time.monotonic())
 
 

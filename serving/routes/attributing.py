@@ -13,13 +13,14 @@ _SHOWN = "impression"
 
 def attribute(parts: Parts, judged: Judged, new: Mapping[int, bool]) -> None:
     """Count impressions, and events that say interest, once each; those of replies not known are left out."""
-    now, trial = time.monotonic(), parts.trials.current()
+    now, trial, production = time.monotonic(), parts.trials.current(), parts.live.model
+    production_id = None if production is None else production.model_id
     for index, recommendation_id in judged.joined.items():
         origin = parts.attribution.origin(recommendation_id, now)
         if origin is None or not new.get(index, False):
             continue
         event = judged.accepted[index]
-        tally = None if trial is None else trial.tally(on_trial=origin.on_trial)
+        tally = None if trial is None else trial.tally(origin.model_id, production_id)
         labels = (origin.placement, origin.model_id, origin.arm)
         if event.event == _SHOWN:
             parts.metrics.shown.labels(*labels).inc()

@@ -1,5 +1,6 @@
 """Trials, experiments and attribution over HTTP, on a real server."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,19 @@ def event(recommendation_id: str, number: int, kind: str) -> dict[str, Any]:
         "event": kind,
         "recommendation_id": recommendation_id,
     }
+
+
+def followed(server: Server, reply: Any, *kinds: str) -> None:
+    """Send an event of each kind for each item of a reply, by somebody else each time."""
+    for kind in kinds:
+        named = {"event": kind, "recommendation_id": reply["recommendation_id"]}
+        people = (f"{kind}-{item['item_id']}-{reply['recommendation_id']}" for item in reply["items"])
+        server.post(
+            *(
+                named | {"event_id": "1", "user_id": person, "item_id": item["item_id"]}
+                for person, item in zip(people, reply["items"], strict=True)
+            )
+        ).raise_for_status()
 
 
 def test_a_share_of_people_is_answered_by_the_model_on_trial_and_always_the_same_people(
@@ -101,6 +115,28 @@ def test_clicks_are_counted_where_their_reply_came_from_and_a_model_that_nobody_
         assert {server.ask(user_id=person)["model_id"] for person in PEOPLE} == {first}
         assert publisher.registry.stages().shadow is None
         assert not any(recommendation_id in server.log() for recommendation_id in theirs)
+
+
+def test_what_another_trial_showed_counts_in_none_that_comes_after(publisher: Publisher, tmp_path: Path) -> None:
+    first, second, third = (publisher.publish(draft(seed), promote=seed == 1) for seed in (1, 2, 3))
+    publisher.registry.promote(second, "shadow")
+    with started(config_of(publisher, trial={"share": 0.5, "least_clicks": 20}), tmp_path) as server:
+        server.serves(first)
+        loaded(server, second)
+        replies = [server.ask(user_id=person) for person in PEOPLE]
+        publisher.registry.promote(third, "shadow")
+        loaded(server, third)
+        for reply in replies:
+            followed(server, reply, "impression", *(["click"] if reply["model_id"] == first else []))
+        labels = f'{{arm="",model_id="{second}",placement="home"}}'
+        assert server.metric(f"hearth_shown_total{labels}") > 50
+        time.sleep(0.5)  # ten looks at the guardrails
+        assert server.metric("hearth_trials_stopped_total") == 0
+        assert publisher.registry.stages().shadow == third
+
+        for reply in (server.ask(user_id=person) for person in PEOPLE):
+            followed(server, reply, "impression")
+        until(lambda: server.metric("hearth_trials_stopped_total") == 1, server.log)
 
 
 def test_an_experiment_divides_people_among_placements_and_the_reply_says_how(

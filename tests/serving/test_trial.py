@@ -59,6 +59,19 @@ def test_fewer_clicks_stop_a_trial_where_chance_would_hardly_do_that() -> None:
     assert few.verdict() is None
 
 
+def test_a_trial_counts_its_own_model_and_the_one_in_production_now_and_no_other() -> None:
+    trial = Trial("r2", TrialSettings())
+    assert trial.tally("r2", "r1") is trial.theirs
+    first = trial.tally("r1", "r1")
+    assert first is not None
+    first.shows = 5
+    assert trial.tally("r1", "r1") is first is trial.production
+    assert [trial.tally(*ids) for ids in (("r0", "r1"), ("r1", None), ("r1", "r3"))] == [None, None, None]
+    assert trial.production.shows == 5
+    assert trial.tally("r3", "r3") is trial.production
+    assert trial.production.shows == 0
+
+
 @given(st.integers(1, 5000), st.integers(0, 5000), st.integers(1, 5000), st.integers(0, 5000))
 def test_what_is_clicked_as_often_is_never_less(shows: int, clicks: int, more: int, others: int) -> None:
     theirs, production = Tally(shows=shows, clicks=min(clicks, shows)), Tally(shows=more, clicks=min(others, more))
