@@ -29,8 +29,8 @@ def micros(amount: Decimal) -> int:
     >>> micros(Decimal("0.35"))
     350000
     """
-    # Decimals compare exactly; arithmetic would round to the digits of its context.
-    if amount.is_finite() and abs(amount) <= _LARGEST:
+    # Decimals compare exactly; arithmetic, abs() too, would round to the digits of its context, or overflow it.
+    if amount.is_finite() and -_LARGEST <= amount <= _LARGEST:
         whole = amount.quantize(_MICRO)
         if whole == amount:
             return int(whole.scaleb(6))

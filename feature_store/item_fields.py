@@ -112,8 +112,9 @@ def _amount(value: object) -> Decimal:
     if isinstance(value, (str, int, float, Decimal)) and not isinstance(value, bool):
         try:
             amount = value if isinstance(value, Decimal) else Decimal(str(value).strip())
-            if micros(amount) >= 0:
-                return Decimal(plain(abs(amount)))  # abs: there is a -0
+            whole = micros(amount)
+            if whole >= 0:
+                return Decimal(plain(Decimal(whole).scaleb(-6)))  # from micros: there is a -0, and 0E-99999999
         except (InvalidOperation, BadInput):
             pass
     raise ValueError(

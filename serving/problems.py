@@ -225,7 +225,10 @@ _OF_ERRORS: Mapping[type[Exception], Problem] = {
         "Not all of it was stored, or could be read; send it again. What was stored changes nothing then.",
         headers=_RETRY,
     ),
-    Exception: Problem("internal-error", 500, "The server failed; its log knows more under the request id."),
+    # uvicorn closes the connection after it: a client that was not told sends its next request into a reset.
+    Exception: Problem(
+        "internal-error", 500, "The server failed; its log knows more under the request id.", headers=_CLOSE
+    ),
 }
 """Errors that are always the same problem."""
 

@@ -76,6 +76,9 @@ def test_the_vertical_says_what_type_an_item_is_and_another_may_be_chosen() -> N
         ("e-commerce", {**PRODUCT, "price": "NaN"}, "price: an amount of money"),
         ("e-commerce", {**PRODUCT, "price": True}, "price: an amount of money"),
         ("e-commerce", {**PRODUCT, "price": "1e11"}, "from 0 to 9,007,199,254"),
+        ("e-commerce", {**PRODUCT, "price": "1E+99999999"}, "from 0 to 9,007,199,254"),
+        ("e-commerce", {**PRODUCT, "price": "-1E+99999999"}, "from 0 to 9,007,199,254"),
+        ("e-commerce", {**PRODUCT, "price": "1E-99999999"}, "at most 6 decimal places"),
         ("e-commerce", {"item_id": "1", "price": "1"}, "item '1': currency is missing: a price (1) is in one"),
         (
             "e-commerce",
@@ -129,6 +132,8 @@ def test_prices_are_exact_however_they_are_written() -> None:
         assert product(price=written).price == Decimal("0.1")
         assert item_to_bytes(product(price=written)) == item_to_bytes(product(price="0.1"))
     assert product(price=7).price == 7
+    for nothing in ("0", "-0.00", "0E+99999999", "0E-99999999"):
+        assert item_to_bytes(product(price=nothing)) == item_to_bytes(product(price=0))
 
 
 @pytest.mark.parametrize(

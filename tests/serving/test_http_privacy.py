@@ -38,6 +38,7 @@ def test_a_failure_of_ours_is_told_by_where_it_arose_and_not_by_what_it_says(
         assert response.status_code == 500
         assert response.headers["content-type"] == "application/problem+json"
         assert response.json()["type"] == "/problems/internal-error"
+        assert response.headers["connection"] == "close"  # as uvicorn does then
         assert "float32" not in response.text
         [failure] = server.logged("Exception in ASGI application")
         assert failure["error"] == "BadInput"
