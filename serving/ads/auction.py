@@ -4,7 +4,8 @@
     price = bid_next * pCTR_next / pCTR and one micro, the least that stays ahead; from the reserve to the bid
 
 This is the generalised second price (Edelman, Ostrovsky and Schwarz 2007), with click rates as in Varian 2007,
-section 3. The next is the ad that comes next in the list: one that a cap keeps out of it does not raise a price.
+section 3. The next is the ad that comes next in the list: one that a cap of the list, or of the
+person, keeps out of it does not raise a price.
 """
 
 from typing import NamedTuple

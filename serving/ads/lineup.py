@@ -36,6 +36,7 @@ async def line_up(
     assortment: Assortment,
     market: Market,
     reserve: int,
+    may_show: Callable[[int], Awaitable[bool]],
     try_show: Callable[[int], Awaitable[bool]],
 ) -> list[Placed]:
     """At most k of the ads, by falling eCPM, each at the price that the next one makes it pay.
@@ -47,6 +48,7 @@ async def line_up(
         assortment: where the ads' names are.
         market: where the ads are.
         reserve: the least price, in micros.
+        may_show: whether the person may be shown that row of the market; nothing is counted.
         try_show: counts that the person is shown that row of the market; False where the person has seen it enough.
     """
     counted = [_Counted(cap, assortment, market) for cap in caps]
@@ -56,9 +58,10 @@ async def line_up(
         if not all(one.allows(row) for one in counted):
             continue
         if len(chosen) == k:
-            following = at
-            break
-        if await try_show(row):
+            if await may_show(row):
+                following = at
+                break
+        elif await try_show(row):
             chosen.append(at)
             for one in counted:
                 one.take(row)

@@ -1,5 +1,7 @@
 """Reserving: the line-up of one reply, each show counted before the reply goes out, each offer noted in the ledger."""
 
+from collections.abc import Sequence
+
 from serving.ads.auction import Bids
 from serving.ads.books import Books
 from serving.ads.holds import Hold, impression_id
@@ -24,7 +26,11 @@ async def reserved(
 ) -> list[Placed]:
     """The line-up, its shows counted and its offers noted; whatever was counted is in `holds`."""
     person, ads = asked.request.user_id, market.ads
-    enough = await _seen_enough(books, person, market, bids, max(_LEAST_ASKED, 4 * k))
+    best = bids.rows[: max(_LEAST_ASKED, 4 * k)].tolist()
+    asked_of, enough = frozenset(best), await _seen_enough(books, person, market, best)
+
+    async def may_show(row: int) -> bool:
+        return row not in (enough if row in asked_of else await _seen_enough(books, person, market, [row]))
 
     async def try_show(row: int) -> bool:
         cap = ads.caps.get(row)
@@ -40,15 +46,15 @@ async def reserved(
         return show.counted
 
     caps, reserve = asked.view.placement.caps, settings.reserve_micros
-    placed = await line_up(bids, k, caps, asked.view.assortment, market, reserve, try_show)
+    placed = await line_up(bids, k, caps, asked.view.assortment, market, reserve, may_show, try_show)
     if placed:
         await books.ledger.offer(recommendation_id, [_offer(one, market) for one in placed])
     return placed
 
 
-async def _seen_enough(books: Books, person: str | None, market: Market, bids: Bids, most: int) -> frozenset[int]:
-    """Of the best ads those that the person has seen as often as their caps allow: not worth trying one by one."""
-    capped = [row for row in bids.rows[:most].tolist() if row in market.ads.caps]
+async def _seen_enough(books: Books, person: str | None, market: Market, rows: Sequence[int]) -> frozenset[int]:
+    """Of these ads those that the person has seen as often as their caps allow: not worth trying one by one."""
+    capped = [row for row in rows if row in market.ads.caps]
     if person is None or not capped:
         return frozenset()
     caps = [market.ads.caps[row] for row in capped]

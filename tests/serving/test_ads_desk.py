@@ -208,6 +208,23 @@ def test_a_cap_of_the_list_passes_over_ads_and_they_raise_no_price(model: Servin
     assert [one.terms.price for one in placed] == [800_001, 500_001, 1]
 
 
+@pytest.mark.parametrize("between", [0, 60])  # more than the counters are asked about at once
+def test_an_ad_that_the_person_has_seen_enough_raises_no_price_behind_the_last_of_the_list(
+    model: ServingModel, between: int
+) -> None:
+    seen = [ad(f"seen-{n}", "0.39", frequency_cap=1) for n in range(between + 1)]
+    shop = Shop(model, [ad("a", "0.40"), *seen, ad("c", "0.10")])
+
+    async def prices() -> list[int]:
+        desk = await shop.desk(in_memory())
+        await shop.ask(desk, k=100, reply="r1", user_id="anna")
+        placed = [await shop.ask(desk, k=1, reply=f"of-{who}", user_id=who) for who in ("anna", "bert")]
+        assert [names(shop, one) for one in placed] == [["a"], ["a"]]
+        return [one.terms.price for [one] in placed]
+
+    assert asyncio.run(prices()) == [100_001, 390_001]
+
+
 def test_an_item_that_is_no_ad_and_a_model_without_a_catalogue_show_nothing(model: ServingModel) -> None:
     shop = Shop(model, [ad("one")])
     shop.shown.put([PlainItem(item_id="plain", vertical="ads")])
