@@ -35,6 +35,15 @@ def test_shares_of_a_budget_can_all_be_spent_and_nothing_beyond(ledger: Ledger) 
     assert list(ledger.entries()) == spent
 
 
+@pytest.mark.parametrize("parts", range(2, 30))
+def test_rounding_takes_no_part_of_a_budget_away(parts: int) -> None:
+    ledger = MemoryLedger()
+    for _ in range(parts):
+        ledger.spend(Entry(released="sum", cost=WHOLE / parts), BUDGET)
+    with pytest.raises(BudgetSpent):
+        ledger.spend(Entry(released="sum", cost=WHOLE * 1e-6), BUDGET)
+
+
 def test_a_larger_budget_makes_room_and_what_was_spent_stays(ledger: Ledger) -> None:
     ledger.spend(Entry(released="counts", cost=WHOLE), BUDGET)
     ledger.spend(Entry(released="counts", cost=WHOLE), Budget(epsilon=3, delta=1e-5))
