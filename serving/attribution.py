@@ -1,15 +1,21 @@
 """Attribution: which reply an event follows, for as long as people are likely to come back to one.
 
-A reply is remembered by its recommendation id alone: which placement, model and part of an experiment it came from, and
-not for whom it was. Events that name the id are counted there. Each server remembers its own replies, in memory: what
-another one answered, or answered too long ago, is counted nowhere.
+A reply is remembered by its recommendation id alone: which placement, model and part of an experiment it came from and
+which items it had, and not for whom it was. Events that name the id are counted there, of each of its items one show
+and one click: whoever sends more, or names other items, changes nothing. Each server remembers its own replies, in
+memory: what another one answered, or answered too long ago, is counted nowhere.
 """
 
 from collections import OrderedDict
-from typing import NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
 
 KEPT_SECONDS = 3600.0
-MOST_REPLIES = 200_000  # about 60 MB
+MOST_REPLIES = 200_000  # about 70 MB, and
+MOST_ITEMS = 5_000_000  # of theirs: 40 MB more, as the texts are the models' own
+
+Counted: TypeAlias = Literal["shown", "clicked"]
 
 
 class Origin(NamedTuple):
@@ -23,9 +29,15 @@ class Origin(NamedTuple):
     arm: str = ""
 
 
-class _Remembered(NamedTuple):
+@dataclass(slots=True, eq=False)
+class _Remembered:
+    """One reply. shown, clicked: bit i is set once that was counted of item i."""
+
     origin: Origin
+    items: tuple[str, ...]
     until: float
+    shown: int = 0
+    clicked: int = 0
 
 
 class Attribution:
@@ -33,22 +45,50 @@ class Attribution:
 
     kept_seconds: how long a reply is remembered.
     most: replies; where there are more, the oldest are forgotten.
+    most_items: items of all of them; likewise.
     """
 
-    def __init__(self, kept_seconds: float = KEPT_SECONDS, most: int = MOST_REPLIES) -> None:
-        self._kept_seconds, self._most = kept_seconds, most
+    def __init__(
+        self, kept_seconds: float = KEPT_SECONDS, most: int = MOST_REPLIES, most_items: int = MOST_ITEMS
+    ) -> None:
+        self._kept_seconds, self._most, self._most_items = kept_seconds, most, most_items
+        self._items = 0
         self._replies: OrderedDict[str, _Remembered] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._replies)
 
-    def remember(self, recommendation_id: str, origin: Origin, now: float) -> None:
-        """Keep where a reply came from; now: seconds, of a clock that does not go back."""
-        self._replies[recommendation_id] = _Remembered(origin, now + self._kept_seconds)
-        while len(self._replies) > self._most or next(iter(self._replies.values())).until <= now:
-            self._replies.popitem(last=False)
+    def remember(self, recommendation_id: str, origin: Origin, items: Iterable[str], now: float) -> None:
+        """Keep where a reply came from and what was in it; now: seconds, of a clock that does not go back."""
+        kept = _Remembered(origin, tuple(items), now + self._kept_seconds)
+        self._replies[recommendation_id] = kept
+        self._items += len(kept.items)
+        while self._replies and self._is_too_much(now):
+            _, gone = self._replies.popitem(last=False)
+            self._items -= len(gone.items)
 
-    def origin(self, recommendation_id: str, now: float) -> Origin | None:
-        """Where that reply came from; None where it is not known, or no more."""
+    def count(self, recommendation_id: str, item_id: str, what: Counted, now: float) -> Origin | None:
+        """Count an item of a reply as shown, or as clicked: where the reply came from.
+
+        None where there is nothing to count: the reply is not known or had no such item, or that was counted before.
+        """
+        found = self._known(recommendation_id, now)
+        if found is None or item_id not in found.items:
+            return None
+        bit = 1 << found.items.index(item_id)
+        before = found.shown if what == "shown" else found.clicked
+        if before & bit:
+            return None
+        if what == "shown":
+            found.shown = before | bit
+        else:
+            found.clicked = before | bit
+        return found.origin
+
+    def _known(self, recommendation_id: str, now: float) -> _Remembered | None:
         found = self._replies.get(recommendation_id)
-        return None if found is None or found.until <= now else found.origin
+        return None if found is None or found.until <= now else found
+
+    def _is_too_much(self, now: float) -> bool:
+        oldest = next(iter(self._replies.values()))
+        return len(self._replies) > self._most or self._items > self._most_items or oldest.until <= now

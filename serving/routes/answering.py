@@ -95,7 +95,8 @@ def count(parts: Parts, question: Question, ranked: RankedList, view: View) -> N
         parts.metrics.candidates.labels(item.source).inc()
     parts.online.take(question.name, view, ranked)
     origin = Origin(question.name, ranked.model_id, arm_label(question.arms))
-    parts.attribution.remember(_named(question), origin, time.monotonic())
+    items = (item.item_id for item in ranked.items)
+    parts.attribution.remember(_named(question), origin, items, time.monotonic())
 
 
 def afterwards(parts: Parts, question: Question, ranked: RankedList, view: View) -> BackgroundTask | None:

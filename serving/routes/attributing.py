@@ -4,29 +4,44 @@ import time
 from collections.abc import Mapping
 
 from feature_store.event_weights import EventWeights
+from feature_store.events import Event
+from serving.attribution import Counted
 from serving.ingest import Judged
 from serving.routes.parts import Parts
+from serving.trial import Tally
 
 _WEIGHTS = EventWeights()
 _SHOWN = "impression"
 
 
 def attribute(parts: Parts, judged: Judged, new: Mapping[int, bool]) -> None:
-    """Count impressions, and events that say interest, once each; those of replies not known are left out."""
+    """Count impressions, and events that say interest, once for each item of a reply.
+
+    Those of replies not known, and of items that the reply did not have, are left out.
+    """
     now, trial, production = time.monotonic(), parts.trials.current(), parts.live.model
     production_id = None if production is None else production.model_id
     for index, recommendation_id in judged.joined.items():
-        origin = parts.attribution.origin(recommendation_id, now)
-        if origin is None or not new.get(index, False):
-            continue
         event = judged.accepted[index]
-        tally = None if trial is None else trial.tally(origin.model_id, production_id)
+        what = _counted(event)
+        if what is None or not new.get(index, False):
+            continue
+        origin = parts.attribution.count(recommendation_id, event.item_id, what, now)
+        if origin is None:
+            continue
+        tally = Tally() if trial is None else trial.tally(origin.model_id, production_id) or Tally()
         labels = (origin.placement, origin.model_id, origin.arm)
-        if event.event == _SHOWN:
+        if what == "shown":
             parts.metrics.shown.labels(*labels).inc()
-            if tally is not None:
-                tally.shows += 1
-        elif event.event not in _WEIGHTS.hiding and _WEIGHTS.of(event.vertical, event.event) > 0:
+            tally.shows += 1
+        else:
             parts.metrics.clicked.labels(*labels).inc()
-            if tally is not None:
-                tally.clicks += 1
+            tally.clicks += 1
+
+
+def _counted(event: Event) -> Counted | None:
+    """What an event says of the item of a reply; None for neither."""
+    if event.event == _SHOWN:
+        return "shown"
+    says_interest = event.event not in _WEIGHTS.hiding and _WEIGHTS.of(event.vertical, event.event) > 0
+    return "clicked" if says_interest else None

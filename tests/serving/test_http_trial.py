@@ -17,27 +17,17 @@ def loaded(server: Server, model_id: str, stage: str = "shadow") -> None:
     until(lambda: server.metric(sample) == 1, server.log)
 
 
-def event(recommendation_id: str, number: int, kind: str) -> dict[str, Any]:
-    return {
-        "event_id": f"{kind}-{number}",
-        "user_id": f"viewer-{number}",
-        "item_id": "item-1",
-        "event": kind,
-        "recommendation_id": recommendation_id,
-    }
+def event(recommendation_id: str, item_id: str, kind: str, user_id: str = "viewer") -> dict[str, Any]:
+    named = {"event": kind, "recommendation_id": recommendation_id, "item_id": item_id}
+    return named | {"event_id": f"{kind}-{item_id}", "user_id": user_id}
 
 
-def followed(server: Server, reply: Any, *kinds: str) -> None:
+def followed(server: Server, reply: Any, *kinds: str, viewer: str = "") -> None:
     """Send an event of each kind for each item of a reply, by somebody else each time."""
+    named = reply["recommendation_id"]
     for kind in kinds:
-        named = {"event": kind, "recommendation_id": reply["recommendation_id"]}
-        people = (f"{kind}-{item['item_id']}-{reply['recommendation_id']}" for item in reply["items"])
-        server.post(
-            *(
-                named | {"event_id": "1", "user_id": person, "item_id": item["item_id"]}
-                for person, item in zip(people, reply["items"], strict=True)
-            )
-        ).raise_for_status()
+        events = (event(named, item["item_id"], kind, f"{viewer}-{named}-{item['item_id']}") for item in reply["items"])
+        server.post(*events).raise_for_status()
 
 
 def test_a_share_of_people_is_answered_by_the_model_on_trial_and_always_the_same_people(
@@ -94,27 +84,44 @@ def test_clicks_are_counted_where_their_reply_came_from_and_a_model_that_nobody_
         server.serves(first)
         loaded(server, second)
         replies = [server.ask(user_id=person) for person in PEOPLE]
-        theirs = [reply["recommendation_id"] for reply in replies if reply["model_id"] == second]
-        others = [reply["recommendation_id"] for reply in replies if reply["model_id"] == first]
-        numbers = iter(range(10_000))
-        for recommendation_id in theirs + others:
-            some = [event(recommendation_id, next(numbers), "impression") for _ in range(20)]
-            server.post(*some).raise_for_status()
-        clicks = [event(recommendation_id, next(numbers), "click") for recommendation_id in others * 3]
-        for start in range(0, len(clicks), 50):
-            server.post(*clicks[start : start + 50]).raise_for_status()
+        theirs = [reply for reply in replies if reply["model_id"] == second]
+        shown = [len(reply["items"]) for reply in replies if reply["model_id"] == first]
+        for reply in replies:
+            followed(server, reply, "impression")
+        for reply in replies:
+            if reply["model_id"] == first:
+                followed(server, reply, "click")
         labels = f'{{arm="",model_id="{first}",placement="home"}}'
-        assert server.metric(f"hearth_clicked_total{labels}") == len(clicks)
-        assert server.metric(f"hearth_shown_total{labels}") == 20 * len(others)
-        server.post(*clicks[:10]).raise_for_status()  # known already
-        assert server.metric(f"hearth_clicked_total{labels}") == len(clicks)
+        assert server.metric(f"hearth_clicked_total{labels}") == sum(shown)
+        assert server.metric(f"hearth_shown_total{labels}") == sum(shown)
 
         until(lambda: server.metric("hearth_trials_stopped_total") == 1, server.log)
         [stopped] = server.logged("trial stopped")
-        assert stopped["why"].startswith(f"0 of {20 * len(theirs)} shown were clicked")
+        assert stopped["why"].startswith(f"0 of {sum(len(reply['items']) for reply in theirs)} shown were clicked")
         assert {server.ask(user_id=person)["model_id"] for person in PEOPLE} == {first}
         assert publisher.registry.stages().shadow is None
-        assert not any(recommendation_id in server.log() for recommendation_id in theirs)
+        assert not any(reply["recommendation_id"] in server.log() for reply in replies)
+
+
+def test_one_reply_counts_each_of_its_items_once_whatever_is_sent_of_it(publisher: Publisher, tmp_path: Path) -> None:
+    first, second = publisher.publish(draft(1)), publisher.publish(draft(2), promote=False)
+    publisher.registry.promote(second, "shadow")
+    trial = {"share": 0.5, "least_clicks": 20}
+    with started(config_of(publisher, trial=trial), tmp_path) as server:
+        server.serves(first)
+        loaded(server, second)
+        theirs, others = (server.ask(model_id=model_id) for model_id in (second, first))
+        for reply, kinds in ((theirs, ["impression"]), (others, ["impression", "click", "view"])):
+            for start in (0, 1):
+                invented = [{"item_id": f"item-{number}"} for number in range(start, 60)]
+                for viewer in range(5):
+                    sent = reply | {"items": [*invented, {"item_id": "nonsense"}]}
+                    followed(server, sent, *kinds, viewer=f"{start}-{viewer}")
+        labels = (f'{{arm="",model_id="{model_id}",placement="home"}}' for model_id in (second, first))
+        assert [server.metric(f"hearth_shown_total{label}") for label in labels] == [10, 10]
+        assert server.metric(f'hearth_clicked_total{{arm="",model_id="{first}",placement="home"}}') == 10
+        time.sleep(0.5)  # ten looks at the guardrails
+        assert server.metric("hearth_trials_stopped_total") == 0
 
 
 def test_what_another_trial_showed_counts_in_none_that_comes_after(publisher: Publisher, tmp_path: Path) -> None:
@@ -159,7 +166,7 @@ def test_an_experiment_divides_people_among_placements_and_the_reply_says_how(
             assert (reply["items"][0]["item_id"] == "item-7") == (arms[person] == "on")
         chosen = server.ask(user_id="anybody", experiments={"pins": "on"})
         assert (chosen["experiments"], chosen["items"][0]["item_id"]) == ({"pins": "on"}, "item-7")
-        server.post(event(chosen["recommendation_id"], 1, "click")).raise_for_status()
+        server.post(event(chosen["recommendation_id"], "item-7", "click")).raise_for_status()
         assert server.metric(f'hearth_clicked_total{{arm="pins/on",model_id="{model_id}",placement="home"}}') == 1
 
 

@@ -113,11 +113,40 @@ def test_an_arm_is_where_the_hash_or_the_client_says() -> None:
 def test_replies_are_remembered_for_a_while_and_not_without_end() -> None:
     attribution = Attribution(kept_seconds=10.0, most=3)
     for number in range(4):
-        attribution.remember(f"{number}", Origin("home", f"r{number}"), now=float(number))
-    assert [attribution.origin(f"{number}", 4.0) for number in range(4)] == [
+        attribution.remember(f"{number}", Origin("home", f"r{number}"), ["heat"], now=float(number))
+    assert [attribution.count(f"{number}", "heat", "shown", 4.0) for number in range(4)] == [
         None,
         *(Origin("home", f"r{number}") for number in range(1, 4)),
     ]
-    assert attribution.origin("2", 12.0) is None
-    attribution.remember("late", Origin("home", "r9"), now=12.5)
+    assert attribution.count("2", "heat", "clicked", 12.0) is None
+    attribution.remember("late", Origin("home", "r9"), ["heat"], now=12.5)
     assert len(attribution) == 2
+
+
+def test_long_replies_are_remembered_as_long_as_their_items_have_room() -> None:
+    attribution = Attribution(most_items=5)
+    for name, items in (("first", 3), ("second", 2), ("third", 2)):
+        attribution.remember(name, Origin("home", "r1"), map(str, range(items)), now=0.0)
+    assert [attribution.count(name, "0", "shown", 1.0) is None for name in ("first", "second", "third")] == [
+        True,
+        False,
+        False,
+    ]
+    attribution.remember("whole", Origin("home", "r1"), map(str, range(6)), now=2.0)
+    assert len(attribution) == 0
+    attribution.remember("fourth", Origin("home", "r1"), map(str, range(5)), now=2.0)
+    assert len(attribution) == 1
+
+
+@given(st.lists(st.tuples(st.sampled_from(["one", "two", "none"]), st.integers(0, 8), st.booleans())))
+def test_each_item_of_a_reply_counts_once_as_shown_and_once_as_clicked(sent: list[tuple[str, int, bool]]) -> None:
+    attribution = Attribution()
+    held = {"one": range(5), "two": range(3, 7), "none": range(0)}
+    for name in ("one", "two"):
+        attribution.remember(name, Origin("home", name), map(str, held[name]), now=0.0)
+    counted = set()
+    for reply, item, is_click in sent:
+        origin = attribution.count(reply, f"{item}", "clicked" if is_click else "shown", 1.0)
+        expected = item in held[reply] and (reply, item, is_click) not in counted
+        assert origin == (Origin("home", reply) if expected else None)
+        counted.add((reply, item, is_click))
