@@ -272,6 +272,8 @@ def test_where_anything_cannot_be_read_or_written_there_are_no_ads_and_films_sta
         rename(tmp_path / "ads.sqlite", "away", "costs")
         server.post(followed(reply, "first", "click")).raise_for_status()
         assert World(tmp_path, server).spent("first") == Spent(1, 1)
+        of_reply = f'{{arm="",model_id="{reply["model_id"]}",placement="among"}}'
+        assert server.metric(f"hearth_clicked_total{of_reply}") == 1
 
 
 def test_who_was_counted_is_exported_and_erased_though_no_placement_shows_ads_today(tmp_path: Path) -> None:
