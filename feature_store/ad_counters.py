@@ -90,6 +90,14 @@ class Show(NamedTuple):
     times: int
 
 
+class OneShow(NamedTuple):
+    """A show that was counted."""
+
+    person: str
+    ad: str
+    impression_id: str
+
+
 class AdCounters(Protocol):
     """The counters of a place, with one clock and one time zone for its days.
 
@@ -117,8 +125,8 @@ class AdCounters(Protocol):
         """Count that the person is shown the ad, if that leaves it at its cap or below."""
         ...
 
-    async def take_back_show(self, person: str, ad: str, impression_id: str) -> bool:
-        """Count it no more: it was not shown after all. Whether it was counted."""
+    async def take_back_shows(self, shows: Sequence[OneShow]) -> list[bool]:
+        """Count them no more: they were not shown after all. Of each whether it was counted."""
         ...
 
     async def shown(self, person: str, caps: Sequence[Cap]) -> list[int]:

@@ -9,6 +9,7 @@ from feature_store.ad_counters import (
     Budget,
     Cap,
     Clock,
+    OneShow,
     Show,
     Spend,
     Spent,
@@ -83,9 +84,12 @@ class InMemoryAdCounters:
         shows[impression_id] = (now, now + cap.window)
         return Show(counted=True, reason="new", times=len(shows))
 
-    async def take_back_show(self, person: str, ad: str, impression_id: str) -> bool:
-        """See `AdCounters.take_back_show`."""
-        return self._shows.get(person, {}).get(ad, {}).pop(impression_id, None) is not None
+    async def take_back_shows(self, shows: Sequence[OneShow]) -> list[bool]:
+        """See `AdCounters.take_back_shows`."""
+        return [
+            self._shows.get(person, {}).get(ad, {}).pop(impression_id, None) is not None
+            for person, ad, impression_id in shows
+        ]
 
     async def shown(self, person: str, caps: Sequence[Cap]) -> list[int]:
         """See `AdCounters.shown`."""

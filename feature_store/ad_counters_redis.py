@@ -21,6 +21,7 @@ from feature_store.ad_counters import (
     Budget,
     Cap,
     Clock,
+    OneShow,
     Show,
     ShowReason,
     Spend,
@@ -38,7 +39,7 @@ from feature_store.encryption import KeyRing
 from feature_store.index_secret_redis import WatchedSecret, reseal_redis_secret, watched_secret
 from feature_store.lua import fields, script
 from feature_store.redis_connection import RedisConnection, connected
-from feature_store.redis_connections import Argument
+from feature_store.redis_connections import Argument, Command
 from feature_store.redis_rewriting import RedisRewriting, rewriting_of
 from feature_store.redis_scripts import REPLACE
 from feature_store.redis_settings import RedisSettings
@@ -225,11 +226,18 @@ class RedisAdCounters:
         code, times = (await self._connection.write(_SHOW, self._person(person), *arguments)).reply
         return Show(counted=_SHOWS[code] != "cap", reason=_SHOWS[code], times=times)
 
-    async def take_back_show(self, person: str, ad: str, impression_id: str) -> bool:
-        """See `AdCounters.take_back_show`. Where a reply was lost and the script ran again, it says False."""
+    async def take_back_shows(self, shows: Sequence[OneShow]) -> list[bool]:
+        """See `AdCounters.take_back_shows`. Where a reply was lost and the script ran again, it says False.
+
+        One round trip; each show is a step of its own.
+        """
         await self._secret.look_again()
-        at = (self._sealing.ad(person, ad).hex(), self._sealing.impression(person, ad, impression_id).hex())
-        return bool((await self._connection.write(_TAKE_BACK, self._person(person), *at)).reply)
+        sealing = self._sealing
+        runs: list[Command] = [
+            (self._person(person), sealing.ad(person, ad).hex(), sealing.impression(person, ad, impression_id).hex())
+            for person, ad, impression_id in shows
+        ]
+        return [bool(answer.reply) for answer in await self._connection.write_all(_TAKE_BACK, runs)]
 
     async def shown(self, person: str, caps: Sequence[Cap]) -> list[int]:
         """See `AdCounters.shown`."""

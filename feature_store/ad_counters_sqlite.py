@@ -11,6 +11,7 @@ from feature_store.ad_counters import (
     Budget,
     Cap,
     Clock,
+    OneShow,
     Show,
     Spend,
     Spent,
@@ -154,12 +155,17 @@ class SQLiteAdCounters:
 
         return await self._file.write(operation)
 
-    async def take_back_show(self, person: str, ad: str, impression_id: str) -> bool:
-        """See `AdCounters.take_back_show`."""
+    async def take_back_shows(self, shows: Sequence[OneShow]) -> list[bool]:
+        """See `AdCounters.take_back_shows`. One transaction."""
         sealing = self._sealing
-        at = (sealing.person(person), sealing.ad(person, ad), sealing.impression(person, ad, impression_id))
+        rows = [
+            (sealing.person(person), sealing.ad(person, ad), sealing.impression(person, ad, impression_id))
+            for person, ad, impression_id in shows
+        ]
         delete = "DELETE FROM shows WHERE person = ? AND ad = ? AND impression = ?"
-        return await self._file.write(lambda connection: connection.execute(delete, at).rowcount == 1)
+        return await self._file.write(
+            lambda connection: [connection.execute(delete, row).rowcount == 1 for row in rows]
+        )
 
     async def shown(self, person: str, caps: Sequence[Cap]) -> list[int]:
         """See `AdCounters.shown`."""

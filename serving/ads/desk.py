@@ -117,6 +117,8 @@ class AdDesk:
             # Its show was taken back, or is just now: it counts anew, under a name that nobody takes back.
             cap, late = found[0].caps[found[1]], impression_id(f"{recommendation_id} late", ad)
             await self._in_time(books.counters.try_show(person, cap, late))
+        if seen == "new":
+            self._holds.confirm(recommendation_id, ad)
         if seen in {"new", "late"}:
             return "shown"
         return "known" if seen == "known" else "unknown"

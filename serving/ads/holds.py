@@ -8,14 +8,12 @@ server dies, its holds stay until the window of the cap has passed: a person see
 import hashlib
 import heapq
 import itertools
-import logging
 from dataclasses import dataclass, field
 
-from feature_store.ad_counters import Cap
-from feature_store.errors import StoreError
+from feature_store.ad_counters import Cap, OneShow
 from serving.ads.books import Books
 
-_LOG = logging.getLogger("serving.ads")
+_AT_ONCE = 256  # shows that one step takes back: a transaction for each would be slower than shows are made
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +23,11 @@ class Hold:
     person: str = field(repr=False)
     cap: Cap
     recommendation_id: str = field(repr=False)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Reply and ad."""
+        return self.recommendation_id, self.cap.ad
 
 
 def impression_id(recommendation_id: str, ad: str) -> str:
@@ -36,29 +39,51 @@ class Holds:
     """Those that are not settled, by when they end."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[float, int, Hold]] = []
+        self._unsettled: set[tuple[str, str]] = set()  # keys
+        self._waiting: list[tuple[float, int, Hold]] = []  # those that are confirmed among them
         self._numbers = itertools.count()  # of equal times the earlier first; holds do not compare
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._unsettled)
 
     def add(self, hold: Hold, ends: float) -> None:
         """Keep it until then, in seconds of the clock that `take_back` is told."""
+        self._unsettled.add(hold.key)
         heapq.heappush(self._waiting, (ends, next(self._numbers), hold))
 
-    async def take_back(self, books: Books, now: float) -> int:
-        """End those whose time has come, and say how many shows were taken back; what fails is tried again later.
+    def confirm(self, recommendation_id: str, ad: str) -> None:
+        """Somebody has said that the ad was seen: it is no hold any more."""
+        self._unsettled.discard((recommendation_id, ad))
 
-        Raises `StoreError`.
+    async def take_back(self, books: Books, now: float) -> int:
+        """End those whose time has come, and say how many shows were taken back.
+
+        What fails, or is broken off, is tried again later. Raises `StoreError`.
         """
         taken = 0
-        while self._waiting and self._waiting[0][0] <= now:
-            ends, number, hold = heapq.heappop(self._waiting)
+        while due := self._due(now):
+            holds = [hold for _, _, hold in due]
             try:
-                if await books.ledger.withdraw(hold.recommendation_id, hold.cap.ad):
-                    shown = impression_id(hold.recommendation_id, hold.cap.ad)
-                    taken += await books.counters.take_back_show(hold.person, hold.cap.ad, shown)
-            except (StoreError, TimeoutError):
-                heapq.heappush(self._waiting, (ends, number, hold))
-                raise
+                withdrawn = await books.ledger.withdraw([hold.key for hold in holds])
+                shows = [
+                    OneShow(hold.person, hold.cap.ad, impression_id(*hold.key))
+                    for hold, is_withdrawn in zip(holds, withdrawn, strict=True)
+                    if is_withdrawn
+                ]
+                if shows:
+                    taken += sum(await books.counters.take_back_shows(shows))
+                self._unsettled.difference_update(hold.key for hold in holds)
+                due = []
+            finally:
+                for waiting in due:
+                    heapq.heappush(self._waiting, waiting)
         return taken
+
+    def _due(self, now: float) -> list[tuple[float, int, Hold]]:
+        """Some of those whose time has come, which wait no more."""
+        due: list[tuple[float, int, Hold]] = []
+        while self._waiting and self._waiting[0][0] <= now and len(due) < _AT_ONCE:
+            waiting = heapq.heappop(self._waiting)
+            if waiting[2].key in self._unsettled:
+                due.append(waiting)
+        return due

@@ -68,8 +68,11 @@ class Ledger(Protocol):
         """The ad was clicked, and so was seen: the offer, again with each click; None where it is not known."""
         ...
 
-    async def withdraw(self, recommendation_id: str, ad: str) -> bool:
-        """Whether nobody has said by now that the ad was seen; it is withdrawn then."""
+    async def withdraw(self, shows: Sequence[tuple[str, str]]) -> list[bool]:
+        """Of each ad of a reply whether nobody has said by now that it was seen; it is withdrawn then.
+
+        shows: recommendation id and ad.
+        """
         ...
 
     async def counts(self, ads: Sequence[str]) -> list[Counts]:

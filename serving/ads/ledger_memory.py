@@ -53,8 +53,11 @@ class InMemoryLedger:
             self._clicks[ad] += 1
         return kept.offer
 
-    async def withdraw(self, recommendation_id: str, ad: str) -> bool:
+    async def withdraw(self, shows: Sequence[tuple[str, str]]) -> list[bool]:
         """See `Ledger.withdraw`."""
+        return [self._withdraw(recommendation_id, ad) for recommendation_id, ad in shows]
+
+    def _withdraw(self, recommendation_id: str, ad: str) -> bool:
         kept = self._found(recommendation_id, ad)
         if kept is None or kept.seen:
             return kept is None

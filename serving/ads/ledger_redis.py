@@ -81,9 +81,10 @@ class RedisLedger:
             await self._connection.write(_COUNT, _counts(ad), "clicks")
         return Offer.model_validate_json(found[0])
 
-    async def withdraw(self, recommendation_id: str, ad: str) -> bool:
-        """See `Ledger.withdraw`."""
-        return bool((await self._connection.write(_WITHDRAW, _offers(recommendation_id), ad)).reply)
+    async def withdraw(self, shows: Sequence[tuple[str, str]]) -> list[bool]:
+        """See `Ledger.withdraw`. One round trip."""
+        runs: list[Command] = [(_offers(recommendation_id), ad) for recommendation_id, ad in shows]
+        return [bool(answer.reply) for answer in await self._connection.write_all(_WITHDRAW, runs)]
 
     async def counts(self, ads: Sequence[str]) -> list[Counts]:
         """See `Ledger.counts`. One round trip for some hundreds."""

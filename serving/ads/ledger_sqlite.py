@@ -79,18 +79,17 @@ class SQLiteLedger:
 
         return await self._file.write(operation)
 
-    async def withdraw(self, recommendation_id: str, ad: str) -> bool:
-        """See `Ledger.withdraw`."""
+    async def withdraw(self, shows: Sequence[tuple[str, str]]) -> list[bool]:
+        """See `Ledger.withdraw`. One transaction."""
 
-        def operation(connection: sqlite3.Connection) -> bool:
-            at = (recommendation_id, ad)
+        def withdrawn(connection: sqlite3.Connection, at: tuple[str, str]) -> bool:
             found = connection.execute("SELECT seen FROM offers WHERE recommendation = ? AND ad = ?", at).fetchone()
             if found is not None and found[0]:
                 return False
             connection.execute("UPDATE offers SET withdrawn = 1 WHERE recommendation = ? AND ad = ?", at)
             return True
 
-        return await self._file.write(operation)
+        return await self._file.write(lambda connection: [withdrawn(connection, at) for at in shows])
 
     async def counts(self, ads: Sequence[str]) -> list[Counts]:
         """See `Ledger.counts`."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from feature_store.ad_counters import AdCounters, Budget, Cap, Spend, Spent
+from feature_store.ad_counters import AdCounters, Budget, Cap, OneShow, Spend, Spent
 from feature_store.currencies import LARGEST_MICROS
 from feature_store.errors import BadInput
 
@@ -136,9 +136,9 @@ class AdCountersContract:
         cap = Cap("a", 1)
         await counters.try_show("ada", cap, "i1")
         assert (await counters.try_show("ada", cap, "i1"))[1:] == ("known", 1)
-        assert not await counters.take_back_show("ada", "a", "i2")
-        assert await counters.take_back_show("ada", "a", "i1")
-        assert not await counters.take_back_show("ada", "a", "i1")
+        assert await counters.take_back_shows([OneShow("ada", "a", "i2")]) == [False]
+        assert await counters.take_back_shows([OneShow("ada", "a", "i1")]) == [True]
+        assert await counters.take_back_shows([OneShow("ada", "a", "i1")]) == [False]
         assert await counters.shown("ada", [cap]) == [0]
         assert (await counters.try_show("ada", cap, "i3"))[1:] == ("new", 1)
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_store.ad_counters import AdCounters, Budget, Cap, day_of, days_known
+from feature_store.ad_counters import AdCounters, Budget, Cap, OneShow, day_of, days_known
 from feature_store.ad_counters_memory import InMemoryAdCounters
 from feature_store.ad_counters_redis import open_redis_counters
 from feature_store.ad_counters_sqlite import open_sqlite_counters
@@ -98,7 +98,7 @@ async def replayed(counters: AdCounters, clock: SetClock, steps: list[tuple[str,
             case "show":
                 said.append(await counters.try_show("ada", Cap("a", int(number)), impression))
             case "take back":
-                said.append(await counters.take_back_show("ada", "a", impression))
+                said.append(await counters.take_back_shows([OneShow("ada", "a", impression)]))
             case _:
                 clock.now += number * DAY
         said += [await counters.spent("c"), await counters.shown("ada", [Cap("a", 1)])]

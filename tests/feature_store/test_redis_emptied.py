@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from feature_store.ad_counters import Cap
+from feature_store.ad_counters import Cap, OneShow
 from feature_store.cell import Cell, open_cell
 from feature_store.errors import StoreUnavailable
 from feature_store.social_graph import Tie
@@ -55,7 +55,7 @@ async def test_nothing_is_written_or_read_by_the_names_of_a_store_that_is_no_mor
                     lambda: graph.erase("ada"),
                     graph.rotate,
                     lambda: counters.try_show("ada", CAP, "impression-1"),
-                    lambda: counters.take_back_show("ada", CAP.ad, "impression-1"),
+                    lambda: counters.take_back_shows([OneShow("ada", CAP.ad, "impression-1")]),
                     lambda: counters.shown("ada", [CAP]),
                     lambda: counters.export("ada"),
                     lambda: counters.delete("ada"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from feature_store.ad_counters import Budget, Cap
+from feature_store.ad_counters import Budget, Cap, OneShow
 from feature_store.ad_counters_redis import open_redis_counters
 from feature_store.encryption import KeyRing
 from feature_store.errors import BadInput, StoreUnavailable
@@ -247,10 +247,10 @@ async def use_counters(settings: RedisSettings) -> None:
             await counters.try_show("ada", Cap("a", 2), impression)
         assert await counters.refund("c", "i1") == 7
         assert await counters.spent("c") == (7, 7)
-        assert await counters.take_back_show("ada", "a", "i1")
+        assert await counters.take_back_shows([OneShow("ada", "a", "i1")]) == [True]
         assert await counters.shown("ada", [Cap("a", 2)]) == [1]
         assert await counters.try_show("bob", Cap("a", 2, window=1), "i1") == (True, "new", 1)
-        assert await counters.take_back_show("bob", "a", "i1")
+        assert await counters.take_back_shows([OneShow("bob", "a", "i1")]) == [True]
     async with open_redis_counters(settings, KeyRing([NEW, OLD]), clock=lambda: time.time() + 10 * 86400) as counters:
         assert await counters.try_show("ada", Cap("a", 2), "i9") == (True, "new", 1)
         assert (await counters.try_spend("c", "i9", 7, Budget())).total == 14

@@ -1,7 +1,7 @@
 """The desk: what it shows of random catalogues, how it holds shows, and how servers that share books keep to them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -332,6 +332,34 @@ def test_what_is_seen_in_time_is_counted_once_and_what_is_seen_late_once_more(mo
         return found + await counters.shown("anna", [Cap("one", 5)])
 
     assert asyncio.run(times()) == [1, 1, 2, 2]
+
+
+class AskedLedger(InMemoryLedger):
+    """One that knows which shows it was asked to withdraw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[str, str]] = []
+
+    async def withdraw(self, shows: Sequence[tuple[str, str]]) -> list[bool]:
+        self.asked += shows
+        return await super().withdraw(shows)
+
+
+def test_the_books_are_asked_to_take_back_what_nobody_confirmed_alone(model: ServingModel) -> None:
+    shop = Shop(model, [ad("one", frequency_cap=5)], replace_settings(hold_seconds=0.01))
+
+    async def asked() -> list[tuple[str, str]]:
+        books = Books(InMemoryAdCounters(), ledger := AskedLedger())
+        desk = await shop.desk(books)
+        for reply in ("r1", "r2"):
+            await shop.ask(desk, reply=reply, user_id="anna")
+        await desk.saw("anna", "one", "r1")
+        await asyncio.sleep(0.02)
+        await desk.look(books)
+        return ledger.asked
+
+    assert asyncio.run(asked()) == [("r2", "one")]
 
 
 class FailingCatalogue(InMemoryItemStore):

@@ -53,11 +53,11 @@ class LedgerContract:
     async def test_what_was_seen_is_not_withdrawn_and_what_was_withdrawn_is_seen_late(self, ledger: Ledger) -> None:
         await ledger.offer("r1", [TEA, MILK])
         await ledger.see("r1", "tea")
-        assert not await ledger.withdraw("r1", "tea")
-        assert await ledger.withdraw("r1", MILK.ad)
-        assert await ledger.withdraw("r1", MILK.ad)
+        assert await ledger.withdraw([("r1", "tea"), ("r1", MILK.ad)]) == [False, True]
+        assert await ledger.withdraw([("r1", MILK.ad)]) == [True]
+        assert await ledger.withdraw([]) == []
         assert [await ledger.see("r1", MILK.ad) for _ in range(2)] == ["late", "known"]
-        assert await ledger.withdraw("never", "tea")  # what was never offered was never seen
+        assert await ledger.withdraw([("never", "tea")]) == [True]  # what was never offered was never seen
         assert await ledger.see("never", "tea") == "unknown"
 
     async def test_many_at_once_see_it_first_once(self, ledger: Ledger) -> None:
