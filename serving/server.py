@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
+from typing import NoReturn
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -41,6 +42,7 @@ from serving.late_graph import LateGraph, Opening, opened_late
 from serving.live import FOLLOWED, LiveModel
 from serving.logs import log_to_stderr
 from serving.metrics import create_metrics
+from serving.outliving import outliving
 from serving.placements.settings import Placement
 from serving.recall import RecallProbe
 from serving.settings_files import read_files, verticals_of
@@ -106,15 +108,19 @@ async def serve(
             beside = [
                 tasks.create_task(live.watch()),
                 tasks.create_task(shadow.watch()),
-                tasks.create_task(trials.watch(config.watch_seconds)),
-                tasks.create_task(
-                    follow(lambda: (*live.stock.followers(), *shadow.stock.followers()), config.catalogue_seconds)
-                ),
-                tasks.create_task(keep_folded_in(live, stores, config.watch_seconds)),
-                tasks.create_task(watch(files.watched, config.watch_seconds)),
-                tasks.create_task(desk.run(lambda: _books(config))),
-                tasks.create_task(recall.run()),
             ]
+            aside: dict[str, Callable[[], Awaitable[NoReturn]]] = {
+                "trials": lambda: trials.watch(config.watch_seconds),
+                "catalogues": lambda: follow(
+                    lambda: (*live.stock.followers(), *shadow.stock.followers()), config.catalogue_seconds
+                ),
+                "folding in": lambda: keep_folded_in(live, stores, config.watch_seconds),
+                "ads": lambda: desk.run(lambda: _books(config)),
+                "recall": recall.run,
+                # One for each file: one that cannot be dealt with leaves the others watched.
+                **{file.what: partial(watch, (file,), config.watch_seconds) for file in files.watched},
+            }
+            beside += [tasks.create_task(outliving(what, task, config.watch_seconds)) for what, task in aside.items()]
             await _listen(
                 create_app(
                     config,

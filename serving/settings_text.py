@@ -17,6 +17,8 @@ def settings_in(file: Path, content: bytes) -> dict[str, Any]:
         raise BadInput(f"{file} is neither .toml nor .json; settings are read from one of the two")
     try:
         named = _READERS[file.suffix](content.decode())
+    except RecursionError:
+        raise BadInput(f"{file} is not readable as {file.suffix[1:].upper()}: it is nested too deeply") from None
     except ValueError as error:  # of UTF-8, TOML and JSON alike
         raise BadInput(f"{file} is not readable as {file.suffix[1:].upper()}: {error}") from error
     if not isinstance(named, dict):

@@ -40,6 +40,8 @@ def test_toml_and_json_say_the_same() -> None:
         ("p.toml", b"[home", "is not readable as TOML"),
         ("p.toml", b"\xff", "is not readable as TOML"),
         ("p.json", b"[]", "holds a list"),
+        ("p.json", b"[" * 200_000, "is not readable as JSON: it is nested too deeply"),
+        ("p.toml", b"a = " + b"[" * 50_000, "is not readable as TOML: it is nested too deeply"),
         ("p.yaml", b"home:", "neither .toml nor .json"),
     ],
 )

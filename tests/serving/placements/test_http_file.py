@@ -42,6 +42,10 @@ def test_placements_come_change_and_go_with_the_file_and_a_broken_file_changes_n
         assert server.metric('hearth_file_loads_total{file="placements",outcome="failure"}') == 1
         assert server.client.get("/readyz").status_code == 200
 
+        replace(file, b"start = " + b"[" * 50_000)
+        assert "nested too deeply" in server.logged("file not used; what it held before stays", 2)[1]["detail"]
+        assert server.recommend("start").json()["items"][0]["item_id"] == "item-3"
+
         replace(file, b"[wall]\n")
         until(lambda: check(server) == {"status": "ok"}, server.log)
         assert [server.recommend(name).status_code for name in ("start", "wall")] == [404, 200]
