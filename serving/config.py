@@ -153,8 +153,16 @@ class ServingConfig(BaseModel):
                 raise ValueError(f"experiment {name!r} is not named like {PLACEMENT_NAME.pattern}")
             named = {experiment.placement, *(arm.placement for arm in experiment.arms.values() if arm.placement)}
             # Those of a file are held to this when it is read: see `serving.settings_files`.
-            if self.placements_file is None and (unknown := sorted(named - self.placements.keys())):
+            if self.placements_file is not None:
+                continue
+            if unknown := sorted(named - self.placements.keys()):
                 raise ValueError(f"experiment {name!r} names placement {unknown[0]!r}, which is none of this server's")
+            tenant = self.placements[experiment.placement].tenant
+            if others := sorted(arm for arm in named if self.placements[arm].tenant != tenant):
+                raise ValueError(
+                    f"experiment {name!r} names placements {experiment.placement!r} and {others[0]!r}, "
+                    "of different tenants"
+                )
         return self
 
     @model_validator(mode="after")

@@ -1,12 +1,16 @@
 """The configuration of a server."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from feature_store.errors import BadInput
 from serving.config import ServingConfig
+from serving.metrics import create_metrics
+from serving.settings_files import read_files
 
 NEEDED: dict[str, Any] = {"registry": "models", "trusted_keys": ["training.pem"]}
 
@@ -62,3 +66,23 @@ def test_a_missing_key_is_named(missing: str) -> None:
 def test_a_value_that_cannot_be_is_refused_by_name(key: str, value: object) -> None:
     with pytest.raises(ValidationError, match=key):
         ServingConfig(**NEEDED | {key: value})
+
+
+def test_an_experiment_is_about_placements_of_one_tenant(tmp_path: Path) -> None:
+    """An arm that another tenant's placement answers would show their items, or silently be no arm at all."""
+    placements = {"home": {"tenant": "a"}, "new": {"tenant": "a"}, "theirs": {"tenant": "b"}, "nobodys": {}}
+    file = tmp_path / "placements.json"
+    file.write_text(json.dumps(placements))
+
+    def config(arm: str, **shown: Any) -> ServingConfig:
+        arms = {"old": {"share": 0.5}, "new": {"share": 0.5, "placement": arm}}
+        return ServingConfig(**NEEDED, **shown, experiments={"test": {"placement": "home", "arms": arms}})
+
+    assert config("new", placements=placements).experiments["test"].arms["new"].placement == "new"
+    assert set(read_files(config("new", placements_file=file), create_metrics()).placements()) == set(placements)
+    for arm in ("theirs", "nobodys"):
+        told = f"experiment 'test' names placements 'home' and '{arm}', of different tenants"
+        with pytest.raises(ValidationError, match=told):
+            config(arm, placements=placements)
+        with pytest.raises(BadInput, match=told):
+            read_files(config(arm, placements_file=file), create_metrics())
