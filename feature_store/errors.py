@@ -16,6 +16,7 @@
     ├── CheckpointMismatch        a vector met the items of another checkpoint
     ├── StoreError                a local store cannot be used: it was written by a later Hearth, or
     │   ├── CorruptStore          ... its bytes are damaged, or no store of ours
+    │   │   └── UnreadableItem    ... of one item of a catalogue; the others can be read
     │   ├── UnknownKey            ... it is encrypted with a key that is not at hand
     │   └── StoreUnavailable      ... it cannot be opened, read or written now: full, read-only, locked
     ├── StateMismatch             a saved training state belongs to another run
@@ -95,6 +96,10 @@ class StoreError(HearthError):
 
 class CorruptStore(StoreError):
     """The bytes of a local store are damaged, or no store of ours."""
+
+
+class UnreadableItem(CorruptStore):
+    """One item of a catalogue is damaged, or was written by a later Hearth; the others can be read."""
 
 
 class UnknownKey(StoreError):

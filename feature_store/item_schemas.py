@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from feature_store.errors import BadInput, CorruptStore
+from feature_store.errors import BadInput, UnreadableItem
 from feature_store.item_fields import (
     LONGEST_TITLE,
     Amount,
@@ -218,12 +218,14 @@ def item_to_bytes(item: StoredItem) -> bytes:
     return f'{{"type":"{item.type}",{item.model_dump_json(exclude_defaults=True)[1:]}'.encode()
 
 
-def item_from_bytes(content: bytes | str) -> StoredItem:
-    """The item, as `item_to_bytes` was given it; raises `CorruptStore`."""
+def item_from_bytes(content: object) -> StoredItem:
+    """The item, as `item_to_bytes` was given it; raises `UnreadableItem`."""
+    if not isinstance(content, (bytes, str)):  # a cell of a database may hold anything
+        raise UnreadableItem(f"a value of type {type(content).__name__} is no item; an item is JSON")
     try:
         return _ANY.validate_json(content)
     except ValidationError as error:
-        raise CorruptStore(
+        raise UnreadableItem(
             f"{len(content)} bytes are no item as this Hearth writes it: {error.errors()[0]['msg']}"
         ) from error
 

@@ -35,6 +35,8 @@ class Metrics:
     empty_lists: Counter
     shown_items: Gauge
     catalogue_items: Gauge
+    catalogue_stale: Gauge
+    catalogue_unreadable: Gauge
     list_diversity: Histogram
     list_age: Histogram
     index_recall: Histogram
@@ -84,6 +86,18 @@ def create_metrics() -> Metrics:
             "hearth_shown_items", "Different items in the lists since the model came", _LIST, registry=registry
         ),
         catalogue_items=Gauge("hearth_catalogue_items", "Items that there are to show", _LIST, registry=registry),
+        catalogue_stale=Gauge(
+            "hearth_catalogue_stale",
+            "1 while the catalogue cannot be read, and lists are of what it said before",
+            ("vertical",),
+            registry=registry,
+        ),
+        catalogue_unreadable=Gauge(
+            "hearth_catalogue_unreadable_items",
+            "Items of the catalogue that cannot be read, and are not shown",
+            ("vertical",),
+            registry=registry,
+        ),
         list_diversity=Histogram(
             "hearth_list_diversity",
             "1 - the mean cosine between items of a list",

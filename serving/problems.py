@@ -19,6 +19,7 @@ from feature_store.errors import (
     NothingPromoted,
     RegistryConflict,
     RegistryUnavailable,
+    StoreError,
     StoreUnavailable,
     UnknownCheckpoint,
 )
@@ -204,6 +205,13 @@ def stopping() -> Response:
     return respond(STOPPING)
 
 
+_STORE_UNAVAILABLE = Problem(
+    "store-unavailable",
+    503,
+    "Not all of it was stored, or could be read; send it again. What was stored changes nothing then.",
+    headers=_RETRY,
+)
+
 _OF_ERRORS: Mapping[type[Exception], Problem] = {
     UnknownPlacement: Problem("unknown-placement", 404, "This server has no placement of that name."),
     UnknownCheckpoint: Problem("unknown-model", 404, "The registry has no checkpoint of that id."),
@@ -219,12 +227,8 @@ _OF_ERRORS: Mapping[type[Exception], Problem] = {
     NoCatalogue: Problem("no-catalogue", 404, "This server has no catalogues: none is configured."),
     UnknownCatalogueItem: Problem("unknown-item", 404, "The vertical has no item of that id."),
     NoModel: Problem("no-model", 503, "No checkpoint has been promoted that could be loaded.", headers=_RETRY),
-    StoreUnavailable: Problem(
-        "store-unavailable",
-        503,
-        "Not all of it was stored, or could be read; send it again. What was stored changes nothing then.",
-        headers=_RETRY,
-    ),
+    StoreUnavailable: _STORE_UNAVAILABLE,
+    StoreError: _STORE_UNAVAILABLE,  # it is damaged, or was written by a later Hearth, until somebody mends that
     # uvicorn closes the connection after it: a client that was not told sends its next request into a reset.
     Exception: Problem(
         "internal-error", 500, "The server failed; its log knows more under the request id.", headers=_CLOSE

@@ -55,7 +55,8 @@ class RankedList:
     items: best first, all different; fewer than k only where fewer are eligible under the placement's caps.
     model_id: the checkpoint behind every item and score of it.
     degraded: what was missing: "store-unavailable", "popularity-fallback", "vertical-unknown",
-        "condition-unknown", "context-unknown", "ads-unavailable", "graph-unavailable", "friends-unavailable".
+        "condition-unknown", "context-unknown", "ads-unavailable", "graph-unavailable", "friends-unavailable",
+        "catalogue-stale".
     unknown_items: different items of the session and of the exclusions that nobody here knows.
     """
 
@@ -103,6 +104,7 @@ def listed(asked: Asked, items: tuple[RankedItem, ...]) -> RankedList:
             *(("condition-unknown",) if _unknown_condition(view) else ()),
             *(("context-unknown",) if _unknown_context(request, view.model) else ()),
             *_lost_of_graph(asked),
+            *(("catalogue-stale",) if view.assortment.is_stale else ()),
         ),
         unknown_items=_unknown_items(request, view),
     )

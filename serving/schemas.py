@@ -141,7 +141,8 @@ class RecommendMeta(BaseModel):
 
     degraded: list[str] = Field(
         description="what was missing: store-unavailable, popularity-fallback, vertical-unknown, condition-unknown, "
-        "context-unknown, graph-unavailable, friends-unavailable, ads-unavailable"
+        "context-unknown, graph-unavailable, friends-unavailable, ads-unavailable, "
+        "catalogue-stale"
     )
     unknown_items: int = Field(description="items of the session and the exclusions that the model does not know")
     took_ms: float

@@ -39,12 +39,15 @@ class Assortment:
     shelf: the model's items of the vertical and what retrieves from them; None where the model has none of it.
     item_ids: of the model's items, in the order of the shelf.
     has_catalogue: whether what can be shown is for the catalogue to say; without one, it is all that the model has.
+
+    Its `is_stale` says whether the catalogue could not be read the last time: it may have changed since.
     """
 
     def __init__(self, shelf: Shelf | None, item_ids: Sequence[str], *, has_catalogue: bool) -> None:
         self.shelf = shelf
         self.known = len(item_ids)
         self.has_catalogue = has_catalogue
+        self.is_stale = False
         self.version = 0
         self._item_ids = list(item_ids)
         self._items: list[StoredItem | None] = [None] * self.known

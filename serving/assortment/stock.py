@@ -2,10 +2,8 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from types import MappingProxyType
 
-from feature_store.errors import StoreError
 from feature_store.item_schemas import StoredItem
 from feature_store.item_store import ItemStore
 from serving.assortment.assortment import Assortment
@@ -74,8 +72,7 @@ class Stock:
             if vertical in self._verticals:
                 followers[vertical] = await self._follower(vertical, made[vertical])
         for follower in followers.values():  # at the end: what changed while items were taken over is in it, too
-            with suppress(StoreError):  # `follow` says so, and tries again
-                await follower.catch_up()
+            await follower.look(0.0)  # where it fails, `follow` tries again
         self._followers = followers
         return made
 

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from serving.assortment.following import measure
 from serving.live import LiveModel
 from serving.openapi import OPEN_TO_ALL, described
 from serving.problems import respond, unready
@@ -38,7 +39,8 @@ def add_health(app: FastAPI, parts: Parts) -> None:
     )
     async def readyz() -> Response:
         """For a balancer. `checks` says what was looked at, in a 503 too."""
-        checks = {"model": _model_check(parts.live), **await _store_checks(parts), **parts.files.checks()}
+        checks = {"model": _model_check(parts.live), **await _store_checks(parts), **_catalogue_check(parts.live)}
+        checks |= parts.files.checks()
         if parts.live.model is None:
             return respond(unready(checks))
         return JSONResponse({"status": "ok", "checks": checks})
@@ -46,6 +48,7 @@ def add_health(app: FastAPI, parts: Parts) -> None:
     @app.get("/metrics", operation_id="get_metrics", summary="For Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """What this process has counted and measured. A server may be told to give it without a key."""
+        measure((*parts.live.stock.followers(), *parts.trials.shadow.stock.followers()), parts.metrics)
         return Response(generate_latest(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/version", operation_id="get_version", summary="What runs here", openapi_extra=OPEN_TO_ALL)
@@ -62,6 +65,15 @@ def _model_check(live: LiveModel) -> dict[str, object]:
     if live.failure is not None:
         check["failure"] = {"model_id": live.failure.model_id, "reason": live.failure.reason}
     return check
+
+
+def _catalogue_check(live: LiveModel) -> dict[str, object]:
+    """Whether lists are made of what the catalogues say now; nothing where no placement shows one."""
+    followers = live.stock.followers()
+    if not followers:
+        return {}
+    failure = next((follower.failure for follower in followers if follower.failure is not None), None)
+    return {"catalogue": {"status": "ok"} if failure is None else {"status": "stale", "reason": failure}}
 
 
 async def _store_checks(parts: Parts) -> dict[str, object]:

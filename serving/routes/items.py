@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI, Path, Query
 from pydantic import JsonValue, ValidationError
 from starlette.responses import JSONResponse, Response
 
-from feature_store.errors import StoreUnavailable
+from feature_store.errors import StoreUnavailable, UnreadableItem
 from feature_store.events import LONGEST_ID
 from feature_store.item_fields import VERTICAL_NAME
 from feature_store.item_schemas import TYPES, StoredItem, item_to_bytes, type_of
@@ -106,7 +106,10 @@ def _add_one(app: FastAPI, parts: Parts) -> None:
         """The body has the fields of an item, which depend on its vertical; id and vertical may be left out there."""
         store = _catalogues(parts)
         item = item_of_json({**body, "item_id": item_id}, vertical, "#")
-        was_there = (await store.get_many(vertical, [item_id]))[0] is not None
+        try:
+            was_there = (await store.get_many(vertical, [item_id]))[0] is not None
+        except UnreadableItem:  # it is mended by putting it
+            was_there = True
         await store.upsert([item])
         return JSONResponse(_shown(item), 200 if was_there else 201)
 

@@ -1,7 +1,8 @@
 """Catalogues over HTTP: what is written is in the next replies of every server that reads the same catalogue."""
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,45 @@ def two(publisher: Publisher, tmp_path: Path) -> Iterator[list[Server]]:
 
 def shown(server: Server, **asked: Any) -> list[str]:
     return [item["item_id"] for item in server.ask(k=60, **asked)["items"]]
+
+
+def test_a_catalogue_that_cannot_be_read_is_said_to_be_stale_wherever_that_matters(
+    two: list[Server], tmp_path: Path
+) -> None:
+    one = two[0]
+    one.client.put("/v1/items/item-7", params=FILMS, json={"title": "Heat"}).raise_for_status()
+    until(lambda: shown(one) == ["item-7"], one.log)
+    assert one.client.get("/readyz").json()["checks"]["catalogue"] == {"status": "ok"}
+    assert one.metric('hearth_catalogue_stale{vertical="films"}') == 0
+
+    for part in tmp_path.glob("items.sqlite*"):
+        with part.open("r+b") as opened:
+            opened.write(b"\xa5" * max(4096, part.stat().st_size))
+    until(lambda: one.ask(k=60)["meta"]["degraded"] == ["catalogue-stale"], one.log)
+    assert shown(one) == ["item-7"]
+    ready = one.client.get("/readyz")
+    assert (ready.status_code, ready.json()["checks"]["catalogue"]["status"]) == (200, "stale")
+    assert one.metric('hearth_catalogue_stale{vertical="films"}') == 1
+    assert one.metric('hearth_degraded_total{reason="catalogue-stale"}') > 0
+    refused = one.client.get("/v1/items", params=FILMS)
+    assert (refused.status_code, refused.json()["type"]) == (503, "/problems/store-unavailable")
+    assert refused.headers["retry-after"]
+
+
+def test_an_item_that_cannot_be_read_is_mended_by_putting_it(two: list[Server], tmp_path: Path) -> None:
+    one = two[0]
+    for item_id in ("item-7", "new"):
+        one.client.put(f"/v1/items/{item_id}", params=FILMS, json={}).raise_for_status()
+    with closing(sqlite3.connect(tmp_path / "items.sqlite", timeout=10.0)) as connection:
+        connection.execute("UPDATE items SET content = 7, version = 50 WHERE item_id = 'new'")
+        connection.execute("UPDATE verticals SET version = 50")
+        connection.commit()
+    until(lambda: shown(one) == ["item-7"], one.log)
+    assert one.metric('hearth_catalogue_unreadable_items{vertical="films"}') == 1
+    assert one.client.get("/v1/items/new", params=FILMS).status_code == 503
+    assert one.client.put("/v1/items/new", params=FILMS, json={}).status_code == 200
+    until(lambda: sorted(shown(one)) == ["item-7", "new"], one.log)
+    assert one.metric('hearth_catalogue_unreadable_items{vertical="films"}') == 0
 
 
 def test_what_is_put_changed_and_removed_is_so_on_both_servers(two: list[Server]) -> None:

@@ -19,7 +19,7 @@ PLACEMENTS: Mapping[str, Mapping[str, Any]] = {
     "feed": {"vertical": "social", "respects_graph": True},
     "banner": {"vertical": "ads", "ads": {"currency": "EUR"}},
 }
-ALL_WELL = {name: {"status": "ok"} for name in ("store", "social-graph", "ad-counters")}
+ALL_WELL = {name: {"status": "ok"} for name in ("store", "social-graph", "ad-counters", "catalogue")}
 
 
 def stores(server: Server) -> dict[str, Any]:
@@ -78,9 +78,9 @@ def test_what_no_placement_uses_any_more_is_not_asked(publisher: Publisher, tmp_
     )
     with started(config, tmp_path) as server:
         server.serves(model_id)
-        assert set(stores(server)) == {"store", "social-graph", "placements"}
+        assert set(stores(server)) == {"store", "social-graph", "catalogue", "placements"}
         replace(file, json.dumps({"banner": PLACEMENTS["banner"]}).encode())
-        until(lambda: set(stores(server)) == {"store", "ad-counters", "placements"}, server.log)
+        until(lambda: set(stores(server)) == {"store", "ad-counters", "catalogue", "placements"}, server.log)
 
 
 def test_a_redis_that_is_gone_is_named_for_all_that_it_holds_and_no_server_is_unready(
@@ -97,5 +97,7 @@ def test_a_redis_that_is_gone_is_named_for_all_that_it_holds_and_no_server_is_un
             server.serves(model_id)
             until(lambda: stores(server) == ALL_WELL, server.log)
             redis.kill()
-            assert stores(server) == {name: {"status": "unavailable"} for name in ALL_WELL}
+            gone = {name: {"status": "unavailable"} for name in ALL_WELL}
+            gone["catalogue"] = {"status": "stale", "reason": "StoreUnavailable"}
+            until(lambda: stores(server) == gone, server.log)
             assert server.ask()["items"]

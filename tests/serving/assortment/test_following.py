@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -16,8 +18,9 @@ from feature_store.item_store import START, Changes, ItemStore, Mark
 from feature_store.item_store_memory import InMemoryItemStore
 from feature_store.item_store_sqlite import open_sqlite_items
 from serving.assortment.assortment import Assortment
-from serving.assortment.following import Follower, follow
+from serving.assortment.following import Follower, follow, measure
 from serving.assortment.stock import Stock
+from serving.metrics import create_metrics
 from serving.model import build_model
 from tests.serving.published import Publisher, draft
 
@@ -121,6 +124,89 @@ def test_a_store_that_is_away_leaves_what_is_shown_and_is_caught_up_with() -> No
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+    asyncio.run(run())
+
+
+class Unforeseen(InMemoryItemStore):
+    """A store of which one vertical cannot be read, in a way that nobody foresaw."""
+
+    async def changes_since(self, vertical: str, mark: Mark = START, most: int = 1000) -> Changes:
+        if vertical == "news":
+            raise ZeroDivisionError
+        return await super().changes_since(vertical, mark, most)
+
+
+def test_a_catalogue_that_cannot_be_read_keeps_no_other_from_being_followed_and_is_marked() -> None:
+    async def run() -> None:
+        store = Unforeseen()
+        news, films = (Assortment(None, (), has_catalogue=True) for _ in range(2))
+        followers = [Follower("news", store, news), Follower(FILMS, store, films)]
+        await store.upsert([film("a")])
+        for follower in followers:
+            await follower.look(0.01)
+        assert (set(shown(films)), films.is_stale, news.is_stale) == ({"a"}, False, True)
+        assert followers[0].failure == "ZeroDivisionError"
+        metrics = create_metrics()
+        measure(followers, metrics)
+        stale = {
+            v: metrics.registry.get_sample_value("hearth_catalogue_stale", {"vertical": v}) for v in ("news", FILMS)
+        }
+        assert stale == {"news": 1.0, FILMS: 0.0}
+
+    asyncio.run(run())
+
+
+def test_after_a_long_outage_a_catalogue_is_read_again_within_two_seconds_and_is_not_stale_then() -> None:
+    async def run() -> None:
+        store, assortment = Away(), Assortment(None, (), has_catalogue=True)
+        follower = Follower(FILMS, store, assortment)
+        store.is_away = True
+        await follower.look(0.6)
+        assert assortment.is_stale
+        waits = []
+        for _ in range(3):
+            begun, before = time.monotonic(), store.asked
+            async with asyncio.timeout(20):
+                while store.asked == before:
+                    await follower.look(0.6)
+                    await asyncio.sleep(0.01)
+            waits.append(time.monotonic() - begun)
+        assert 1.7 < waits[-1] < 2.5
+        store.is_away = False
+        async with asyncio.timeout(20):
+            while assortment.is_stale:
+                await follower.look(0.6)
+                await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+
+
+def test_an_item_that_cannot_be_read_is_hidden_until_it_is_put_again_and_the_others_are_followed(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        async with catalogue(tmp_path) as store:
+            assortment = Assortment(None, (), has_catalogue=True)
+            follower = Follower(FILMS, store, assortment)
+            await store.upsert([film(f"item-{n}") for n in range(9)])
+            await follower.look(0.01)
+            with contextlib.closing(sqlite3.connect(tmp_path / "items.sqlite", timeout=10.0)) as connection:
+                for number, content in ((3, b'{"type":"item","item_id":"item-3","later":1}'), (6, 7)):
+                    changed = "UPDATE items SET content = ?, version = ? WHERE item_id = ?"
+                    connection.execute(changed, (content, 100 + number, f"item-{number}"))
+                connection.execute("UPDATE verticals SET version = 106")
+                connection.commit()
+            await store.upsert([film("item-8", "y"), film("item-9")])
+            await follower.look(0.01)
+            assert follower.failure is None
+            assert follower.unreadable == {"item-3", "item-6"}
+            assert set(shown(assortment)) == {f"item-{n}" for n in (0, 1, 2, 4, 5, 7, 8, 9)}
+            assert shown(assortment)["item-8"] == "y"
+            await store.upsert([film("item-3")])
+            await follower.look(0.01)
+            assert follower.unreadable == {"item-6"}
+            assert "item-3" in shown(assortment)
 
     asyncio.run(run())
 
