@@ -10,6 +10,7 @@ from feature_store.ad_counters import Budget, Cap
 from feature_store.arrays import BoolArray, Int32Array, Int64Array
 from feature_store.currencies import LARGEST_MICROS, micros
 from feature_store.item_schemas import Ad
+from serving.ads.accounts import account_of
 from serving.assortment.assortment import Assortment
 
 SAFETY = ("general", "sensitive", "restricted")
@@ -36,7 +37,7 @@ class AdColumns:
     places: in the assortment, ascending.
     ads, rows, facts: their ids, where each is, and what is worked out of it.
     bids: micros for a click.
-    campaigns, campaign: the ids, and of each ad which of them pays.
+    campaigns, campaign: the accounts (`account_of`), and of each ad which of them pays.
     budgets: of each ad's campaign, as the ad says it; -1 in `daily` where there is none.
     safety: place in `SAFETY`; behind all of them what is unrated or unknown.
     currencies, currency: the codes, and of each ad which it is in.
@@ -116,7 +117,7 @@ def _facts_of(ad: Ad) -> _Facts:
     if ad.frequency_cap is not None:
         cap = Cap(ad.item_id, ad.frequency_cap, max(ad.frequency_hours * 3600.0, _SHORTEST_WINDOW))
     safety = SAFETY.index(ad.safety) if ad.safety in SAFETY else len(SAFETY)
-    return _Facts(ad, micros(ad.bid), budget_of(ad), safety, cap, ad.pays_from)
+    return _Facts(ad, micros(ad.bid), budget_of(ad), safety, cap, account_of(ad))
 
 
 def _targets(ads: Sequence[Ad]) -> tuple[tuple[Ad, Int32Array], ...]:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Literal, NoReturn, TypeAlias, TypeVar
 
-from feature_store.ad_counters import AdCounters, Cap
+from feature_store.ad_counters import AdCounters, Budget, Cap
 from feature_store.errors import StoreError, StoreUnavailable
 from feature_store.item_store import ItemStore
 from serving.ads.admission import admitted
@@ -22,6 +22,7 @@ from serving.ads.auction import ranked_bids
 from serving.ads.books import Books
 from serving.ads.holds import Hold, Holds, impression_id
 from serving.ads.known import KnownAds, Places
+from serving.ads.ledger import Offer
 from serving.ads.lineup import Placed
 from serving.ads.reserving import reserved
 from serving.ads.settings import AdsSettings
@@ -127,7 +128,8 @@ class AdDesk:
         """An event says that the person clicked it: "paid", by this event or one before it; "over-budget"; "unknown".
 
         A click that the budget has no room for costs nothing. The budget is the one that the catalogue has now, and
-        where the ad has gone, the one that it had. Raises `StoreUnavailable`: send the event again.
+        where the ad has gone, or pays from elsewhere, the one that it had.
+        Raises `StoreUnavailable`: send the event again.
         """
         books = self._opened()
         if await self.saw(person, ad, recommendation_id) == "unknown":
@@ -135,8 +137,7 @@ class AdDesk:
         offer = await self._in_time(books.ledger.click(recommendation_id, ad))
         if offer is None:
             return "unknown"
-        found = self.known.find(ad)
-        budget = offer.budget if found is None else found[0].budgets[found[1]]
+        budget = self._budget_of(ad, offer)
         impression = impression_id(recommendation_id, ad)
         spend = await self._in_time(books.counters.try_spend(offer.campaign, impression, offer.price, budget))
         return "paid" if spend.counted else "over-budget"
@@ -163,6 +164,13 @@ class AdDesk:
         if self._books is None and self._is_kept:
             await self._in_time(self._are_open.wait())
         return None if self._books is None else self._books.counters
+
+    def _budget_of(self, ad: str, offer: Offer) -> Budget:
+        if (found := self.known.find(ad)) is not None:
+            ads, row = found
+            if ads.campaigns[ads.campaign[row]] == offer.campaign:
+                return ads.budgets[row]
+        return offer.budget
 
     def _opened(self) -> Books:
         if self._books is None:

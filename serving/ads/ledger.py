@@ -25,6 +25,7 @@ Seen: TypeAlias = Literal["new", "known", "late", "unknown"]
 class Offer(BaseModel):
     """One ad of one reply.
 
+    campaign: its account (`serving.ads.accounts`).
     price: micros for a click.
     total, daily: budgets of the campaign, as the ad said them; None is no bound.
     """

@@ -82,7 +82,7 @@ def _placed(bids: Bids, market: Market, at: int, after: int | None, reserve: int
         click_rate=rate,
         ecpm=float(bids.values[at]),
         price=price(bid, rate, following, reserve),
-        campaign=ads.campaigns[ads.campaign[row]],
+        campaign=ads.facts[ads.ads[row]].ad.pays_from,
     )
     return Placed(row, int(ads.places[row]), terms)
 

@@ -63,11 +63,12 @@ async def _seen_enough(books: Books, person: str | None, market: Market, rows: S
 
 
 def _offer(placed: Placed, market: Market) -> Offer:
-    budget, terms = market.ads.budgets[placed.row], placed.terms
+    ads = market.ads
+    budget = ads.budgets[placed.row]
     return Offer(
-        ad=market.ads.ads[placed.row],
-        campaign=terms.campaign,
-        price=terms.price,
+        ad=ads.ads[placed.row],
+        campaign=ads.campaigns[ads.campaign[placed.row]],
+        price=placed.terms.price,
         total=budget.total,
         daily=budget.daily,
     )

@@ -24,6 +24,7 @@ from serving.ads.books import Books, open_books
 from serving.ads.desk import AdDesk
 from serving.ads.holds import impression_id
 from serving.ads.known import Vertical
+from serving.ads.ledger import Offer
 from serving.ads.ledger_memory import InMemoryLedger
 from serving.ads.lineup import Placed
 from serving.ads.replying import with_ads
@@ -143,11 +144,11 @@ def test_of_any_catalogue_all_are_shown_that_may_be_and_none_else(
     async def shown() -> tuple[list[Placed], dict[str, int], dict[str, int]]:
         books = in_memory()
         for n, (campaign, micros) in enumerate(costs):
-            await books.counters.try_spend(campaign, f"earlier-{n}", micros, Budget())
+            await books.counters.try_spend(f"ads/EUR/{campaign}", f"earlier-{n}", micros, Budget())
         for one in ads[:4]:  # some that the person has seen
             await books.counters.try_show("anna", Cap(one.item_id, 9), "earlier")
         placed = await shop.ask(await shop.desk(books), k, user_id=person, attributes=attributes, context={"hour": "9"})
-        spent = {one.pays_from: (await books.counters.spent(one.pays_from)).total for one in ads}
+        spent = {one.pays_from: (await books.counters.spent(f"ads/EUR/{one.pays_from}")).total for one in ads}
         times = await books.counters.shown("anna", [Cap(one.item_id, 9) for one in ads])
         return placed, spent, dict(zip([one.item_id for one in ads], times, strict=True))
 
@@ -300,7 +301,7 @@ def test_a_campaign_ahead_of_its_day_is_throttled_as_a_whole_and_by_the_seed(mod
 
     async def lists() -> list[list[str]]:
         books = in_memory()
-        await books.counters.try_spend("spring", "earlier", 51_000_000, Budget())  # half of pace x budget ahead
+        await books.counters.try_spend("ads/EUR/spring", "earlier", 51_000_000, Budget())  # half of pace x budget ahead
         desk = await shop.desk(books)
         return [names(shop, await shop.ask(desk, seed=seed)) for seed in range(200)]
 
@@ -360,6 +361,59 @@ def test_the_books_are_asked_to_take_back_what_nobody_confirmed_alone(model: Ser
         return ledger.asked
 
     assert asyncio.run(asked()) == [("r2", "one")]
+
+
+class TwoShops(Shop):
+    """Two verticals, of ads whose campaigns have one name."""
+
+    def verticals(self) -> list[Vertical]:
+        return [Vertical(name, (self.settings,)) for name in ("ads", "others")]
+
+    def assortment(self, vertical: str) -> Assortment | None:
+        theirs = Assortment(None, (), has_catalogue=True)
+        theirs.put([ad("theirs", campaign="summer", budget=Decimal(1), vertical="others")])
+        return self.shown if vertical == "ads" else theirs
+
+
+def test_campaigns_of_one_name_in_two_verticals_or_currencies_have_budgets_of_their_own(model: ServingModel) -> None:
+    summer: dict[str, Any] = {"campaign": "summer", "budget": Decimal(1)}
+    shop = TwoShops(model, [ad("euros", **summer), ad("dollars", currency="USD", **summer)])
+
+    async def clicked() -> list[str]:
+        books = in_memory()
+        desk = await shop.desk(books)
+        for reply in ("r1", "r2"):
+            accounts = {"euros": "ads/EUR/summer", "dollars": "ads/USD/summer", "theirs": "others/EUR/summer"}
+            offers = [Offer(ad=name, campaign=account, price=900_000) for name, account in accounts.items()]
+            await books.ledger.offer(reply, offers)
+        outcomes = [await desk.clicked("anna", name, reply) for reply in ("r1", "r2") for name in accounts]
+        await desk.look(books)
+        assert await shop.ask(desk) == []  # in euros all but 0.10 is spent
+        return outcomes
+
+    async def offered() -> tuple[str, str]:
+        books = in_memory()
+        [placed] = await shop.ask(await shop.desk(books), user_id="anna")
+        offer = await books.ledger.click("r1", "euros")
+        assert offer is not None
+        return placed.terms.campaign, offer.campaign
+
+    assert asyncio.run(clicked()) == ["paid"] * 3 + ["over-budget"] * 3
+    assert asyncio.run(offered()) == ("summer", "ads/EUR/summer")
+
+
+def test_a_click_on_an_ad_that_has_moved_to_another_campaign_is_paid_from_the_one_that_offered_it(
+    model: ServingModel,
+) -> None:
+    shop = Shop(model, [ad("one", campaign="autumn")])
+
+    async def outcome() -> tuple[str, int]:
+        books = in_memory()
+        desk = await shop.desk(books)
+        await books.ledger.offer("r1", [Offer(ad="one", campaign="ads/EUR/spring", price=2, total=1)])
+        return await desk.clicked("anna", "one", "r1"), (await books.counters.spent("ads/EUR/autumn")).total
+
+    assert asyncio.run(outcome()) == ("over-budget", 0)
 
 
 class FailingCatalogue(InMemoryItemStore):
@@ -481,7 +535,7 @@ def test_caps_and_budgets_hold_to_the_last_one_whoever_asks_at_once(
                 if name == "capped"
             ]
             outcomes = await asyncio.gather(*clicked)
-            return shown, outcomes, (await places[0].counters.spent("capped")).total
+            return shown, outcomes, (await places[0].counters.spent("ads/EUR/capped")).total
 
     shown, outcomes, spent = asyncio.run(race())
     assert sorted(shown) == ["capped"] * 5 + ["free"] * 15 + ["other"] * 4

@@ -181,12 +181,12 @@ def test_a_click_is_paid_once_at_the_price_of_its_reply_and_by_no_other_name(wor
     reply = world.ask("paid", k=1, user_id="anna")
     click = followed(reply, "dear", "click")
     assert [world.post(click)[0]["status"] for _ in range(2)] == [201, 200]
-    assert world.spent("dear") == Spent(250_001, 250_001)
+    assert world.spent("paid/EUR/dear") == Spent(250_001, 250_001)
     unseen = followed(reply, "cheap", "click")  # was not in that reply
     invented = followed(reply | {"recommendation_id": "0" * 32}, "dear", "click", event_id="e2")
     nameless = {name: value for name, value in click.items() if name != "recommendation_id"} | {"event_id": "e3"}
     assert [one["status"] for one in world.post(unseen, invented, nameless)] == [201, 201, 201]
-    assert (world.spent("dear"), world.spent("cheap")) == (Spent(250_001, 250_001), Spent(0, 0))
+    assert (world.spent("paid/EUR/dear"), world.spent("paid/EUR/cheap")) == (Spent(250_001, 250_001), Spent(0, 0))
     assert world.server.metric('hearth_ad_events_total{outcome="unknown"}') == 2
     assert reply["recommendation_id"] not in world.server.log()
     [misnamed] = world.post(followed(reply | {"recommendation_id": "such"}, "dear", "click"))
@@ -200,7 +200,7 @@ def test_clicks_at_once_never_spend_more_than_the_budget_and_a_spent_ad_goes(wor
     at_once([lambda event=event: world.post(event) for event in [*clicks, *clicks]])
 
     price = 300_001
-    assert world.spent("spring") == Spent(3 * price, 3 * price)
+    assert world.spent("spent/EUR/spring") == Spent(3 * price, 3 * price)
     assert world.server.metric('hearth_ad_events_total{outcome="over-budget"}') >= 9
     until(lambda: ids(world.ask("spent", k=2)) == ["poor"], lambda: "it stays")
 
@@ -271,7 +271,7 @@ def test_where_anything_cannot_be_read_or_written_there_are_no_ads_and_films_sta
         assert (failed.status_code, failed.json()["type"]) == (503, "/problems/store-unavailable")
         rename(tmp_path / "ads.sqlite", "away", "costs")
         server.post(followed(reply, "first", "click")).raise_for_status()
-        assert World(tmp_path, server).spent("first") == Spent(1, 1)
+        assert World(tmp_path, server).spent("among/EUR/first") == Spent(1, 1)
         of_reply = f'{{arm="",model_id="{reply["model_id"]}",placement="among"}}'
         assert server.metric(f"hearth_clicked_total{of_reply}") == 1
 
@@ -313,7 +313,7 @@ def test_two_servers_of_one_redis_share_caps_offers_and_budgets(tmp_path: Path) 
 
         async def of_campaign() -> Spent:
             async with open_redis_counters(place, keys) as counters:
-                return await counters.spent("capped")
+                return await counters.spent("ads/EUR/capped")
 
         assert asyncio.run(of_campaign()) == Spent(300_001, 300_001)  # the second would leave it above its budget
 
