@@ -2,7 +2,8 @@
 
 What is held of the person goes at once, and is read again before the receipt is given. The files that the stores write
 may hold sealed remains for longer; these are written anew in the background, one rewriting for all erasures before it,
-and the receipt then says so. Receipts are kept in memory, by the server that gave them: they name nobody.
+and the receipt then says so. What cannot be written now is tried again for as long as the server runs. Receipts are
+kept in memory, by the server that gave them: they name nobody.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from feature_store.stores import JsonObject, LocalStores, PlaceOfPeople
 
 _LOG = logging.getLogger("serving.erasures")
 _KEPT = 10_000  # receipts
+_LONGEST_WAIT = 60.0  # seconds between attempts to write files anew
 
 Further = Callable[[], Awaitable[Mapping[str, PlaceOfPeople]]]
 
@@ -28,10 +30,11 @@ class Erasures:
 
     stores: of the place.
     further: what else holds something of people, such as the social graph; asked for each time, as it may come later.
+    again_seconds: after which files that could not be written are tried again; it doubles each time.
     """
 
-    def __init__(self, stores: LocalStores, further: Further) -> None:
-        self._stores, self._further = stores, further
+    def __init__(self, stores: LocalStores, further: Further, again_seconds: float = 1.0) -> None:
+        self._stores, self._further, self._again_seconds = stores, further, again_seconds
         self._receipts: OrderedDict[str, ErasureReceipt] = OrderedDict()
         self._rewriting: asyncio.Task[None] | None = None
         self._waiting: set[str] = set()  # erasures whose files are to be written anew
@@ -80,16 +83,45 @@ class Erasures:
             await asyncio.gather(self._rewriting, return_exceptions=True)
 
     async def _rewrite(self) -> None:
+        wait = self._again_seconds
+        written: dict[str, set[str]] = {}
         while self._waiting:
-            erasures, self._waiting = self._waiting, set()
-            try:
-                for place in (self._stores.events, *(await self._further()).values()):
-                    await place.finish_erasures()
-            except StoreError as error:
-                _LOG.warning("files not written anew", extra={"fields": {"reason": type(error).__name__}})
+            erasures = set(self._waiting)
+            if not await self._written(erasures, written):
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
                 continue
+            wait = self._again_seconds
+            self._waiting -= erasures
             for erasure_id in erasures & self._receipts.keys():
                 self._receipts[erasure_id] = replace(self._receipts[erasure_id], files_rewritten=True)
+
+    async def _written(self, erasures: set[str], written: dict[str, set[str]]) -> bool:
+        """Write the files of all places anew after these erasures; whether all could be.
+
+        written: place -> the erasures after which its files were written last; these are not written again for them.
+        """
+        places: dict[str, PlaceOfPeople] = {"events": self._stores.events}
+        could = True
+        try:
+            places.update(await self._further())
+        except StoreError as error:
+            could = self._not_written("further", error)
+        for name, place in places.items():
+            if erasures <= written.get(name, set()):
+                continue
+            try:
+                await place.finish_erasures()
+                written[name] = erasures
+            except StoreError as error:
+                could = self._not_written(name, error)
+        return could
+
+    @staticmethod
+    def _not_written(place: str, error: StoreError) -> bool:
+        fields = {"place": place, "reason": type(error).__name__}
+        _LOG.warning("files not written anew", extra={"fields": fields})
+        return False
 
     @staticmethod
     def _failed(what: str, error: StoreError) -> StoreUnavailable:

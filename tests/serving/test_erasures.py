@@ -30,11 +30,33 @@ class Slow(InMemoryEventStore):
         return True
 
 
+class Full(InMemoryEventStore):
+    """A store whose files cannot be written at first."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures, self.finished = failures, 0
+
+    async def finish_erasures(self) -> bool:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("the disk is full")
+        self.finished += 1
+        return True
+
+
 class Away(InMemoryEventStore):
     """A store that does not answer."""
 
     async def export(self, user_id: str) -> JsonObject:
         raise StoreUnavailable(f"cannot say what {user_id} did")
+
+
+async def files_rewritten(erasures: Erasures, *ids: str) -> None:
+    """Return when the receipts say so."""
+    async with asyncio.timeout(20):
+        while not all((got := erasures.receipt(one)) and got.files_rewritten for one in ids):  # noqa: ASYNC110 - as a client asks
+            await asyncio.sleep(0.001)
 
 
 async def lived_in(stores: LocalStores) -> InMemorySocialGraph:
@@ -89,6 +111,50 @@ def test_a_receipt_comes_at_once_and_says_later_that_files_were_written_one_writ
                 await asyncio.sleep(0)
         assert events.finished == 2
         assert erasures.receipt("unknown") is None
+        await erasures.close()
+
+    asyncio.run(run())
+
+
+def test_files_that_cannot_be_written_now_are_written_later_and_those_of_other_places_once() -> None:
+    async def run() -> None:
+        events, graph = Full(failures=0), Full(failures=2)
+        absences = [1]
+
+        async def further() -> Mapping[str, PlaceOfPeople]:
+            if absences and events.finished:
+                absences.pop()
+                raise StoreUnavailable("the graph is away")
+            return {"social_graph": graph}
+
+        erasures = Erasures(open_memory()._replace(events=events), further, again_seconds=0.01)
+        erasure_id, receipt = await erasures.erase("bob")
+        assert not receipt.files_rewritten
+        await files_rewritten(erasures, erasure_id)
+        assert (absences, graph.failures, graph.finished, events.finished) == ([], 0, 1, 1)
+        another, _ = await erasures.erase("eve")
+        await files_rewritten(erasures, another)
+        assert (graph.finished, events.finished) == (2, 2)
+        await erasures.close()
+
+    asyncio.run(run())
+
+
+def test_an_erasure_that_comes_while_a_place_is_away_waits_with_those_before_it() -> None:
+    async def run() -> None:
+        events, graph = Full(failures=0), Full(failures=2)
+
+        async def further() -> Mapping[str, PlaceOfPeople]:
+            return {"social_graph": graph}
+
+        erasures = Erasures(open_memory()._replace(events=events), further, again_seconds=0.01)
+        first, _ = await erasures.erase("bob")
+        async with asyncio.timeout(20):
+            while graph.failures == 2:  # noqa: ASYNC110 - the store is no thing to wait for
+                await asyncio.sleep(0.001)
+            second, _ = await erasures.erase("eve")
+        await files_rewritten(erasures, first, second)
+        assert (graph.finished, events.finished) == (1, 2)  # the second time for the one who came meanwhile
         await erasures.close()
 
     asyncio.run(run())
