@@ -1,5 +1,6 @@
 """What the routes work with, and what several of them do."""
 
+import json
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel
@@ -47,10 +48,24 @@ class Parts:
 
 
 async def takes_json(request: Request) -> None:
-    """Refuse a body that is not sent as JSON."""
+    """Refuse a body that is not sent as JSON, or not in UTF-8 (RFC 8259, section 8.1).
+
+    Python's reader takes UTF-16 and UTF-32 as well, and halves of surrogate pairs.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(415)
+    try:
+        _require_utf_8(await request.body())
+    except UnicodeDecodeError as error:
+        raise HTTPException(400) from error  # which becomes the problem that says so
+
+
+def _require_utf_8(body: bytes) -> None:
+    """Raises `UnicodeDecodeError`."""
+    body.decode()
+    if not json.detect_encoding(body).startswith("utf-8"):  # of English, UTF-16 is UTF-8 with noughts in it
+        raise UnicodeDecodeError("utf-8", b"", 0, 0, "this is UTF-16 or UTF-32")
 
 
 def json_reply(body: BaseModel, status: int = 200, background: BackgroundTask | None = None) -> Response:

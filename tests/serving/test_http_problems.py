@@ -133,10 +133,14 @@ def test_a_charset_beside_the_media_type_is_taken(server: Server) -> None:
         (b"{", "The body is not JSON."),
         (b'{"k": 5} ,', "The body is not JSON."),
         (b'{"user_id": "\xff"}', "The body is not in UTF-8."),
+        ('{"k": 5}'.encode("utf-16"), "The body is not in UTF-8."),
+        ('{"k": 5}'.encode("utf-16-be"), "The body is not in UTF-8."),
+        ('{"k": 5}'.encode("utf-32-le"), "The body is not in UTF-8."),
+        (b'{"user_id": "\xed\xa0\x80"}', "The body is not in UTF-8."),
         (b'{"k": ' + b"[" * 9000 + b"]" * 9000 + b"}", "The body is nested too deeply."),
         (b'{"k": ' + b"1" * 9000 + b"}", "A number in the body has too many digits."),
     ],
-    ids=["half", "more", "latin", "deep", "long"],
+    ids=["half", "more", "latin", "16", "16 unmarked", "32", "surrogate", "deep", "long"],
 )
 def test_a_body_that_is_not_json_is_a_problem_that_says_why(server: Server, content: bytes, detail: str) -> None:
     response = server.client.post(HERE, content=content, headers={"content-type": "application/json"})
