@@ -26,6 +26,7 @@ from serving.ads.ledger import Offer
 from serving.ads.lineup import Placed
 from serving.ads.reserving import reserved
 from serving.ads.settings import AdsSettings
+from serving.breaker import Breaker
 from serving.sources.asked import Asked
 from serving.tracing.spans import step
 
@@ -63,7 +64,7 @@ class AdDesk:
         self._timeout_seconds, self._look_seconds = timeout_seconds, look_seconds
         self._books: Books | None = None
         self._are_open, self._is_kept = asyncio.Event(), is_kept
-        self._holds = Holds()
+        self._holds, self._breaker = Holds(), Breaker()
 
     async def run(self, opened: Callable[[], AbstractAsyncContextManager[Books]]) -> NoReturn:
         """Open the books, those in memory as soon as a placement shows ads, and keep up with them until cancelled."""
@@ -104,7 +105,9 @@ class AdDesk:
         if not len(bids):
             return []
         with step("reserve shows"), self._held(settings.hold_seconds) as holds:
-            return await self._in_time(reserved(books, asked, settings, market, bids, k, recommendation_id, holds))
+            return await self._in_time(
+                lambda: reserved(books, asked, settings, market, bids, k, recommendation_id, holds)
+            )
 
     async def saw(self, person: str, ad: str, recommendation_id: str) -> Outcome:
         """An event says that the person saw the ad: "shown" for the first time, "known" after that, or "unknown".
@@ -112,12 +115,12 @@ class AdDesk:
         Raises `StoreUnavailable`: send the event again.
         """
         books = self._opened()
-        seen = await self._in_time(books.ledger.see(recommendation_id, ad))
+        seen = await self._in_time(lambda: books.ledger.see(recommendation_id, ad))
         found = self.known.find(ad)
         if seen == "late" and found is not None and found[1] in found[0].caps:
             # Its show was taken back, or is just now: it counts anew, under a name that nobody takes back.
             cap, late = found[0].caps[found[1]], impression_id(f"{recommendation_id} late", ad)
-            await self._in_time(books.counters.try_show(person, cap, late))
+            await self._in_time(lambda: books.counters.try_show(person, cap, late))
         if seen == "new":
             self._holds.confirm(recommendation_id, ad)
         if seen in {"new", "late"}:
@@ -134,12 +137,12 @@ class AdDesk:
         books = self._opened()
         if await self.saw(person, ad, recommendation_id) == "unknown":
             return "unknown"
-        offer = await self._in_time(books.ledger.click(recommendation_id, ad))
+        offer = await self._in_time(lambda: books.ledger.click(recommendation_id, ad))
         if offer is None:
             return "unknown"
         budget = self._budget_of(ad, offer)
         impression = impression_id(recommendation_id, ad)
-        spend = await self._in_time(books.counters.try_spend(offer.campaign, impression, offer.price, budget))
+        spend = await self._in_time(lambda: books.counters.try_spend(offer.campaign, impression, offer.price, budget))
         return "paid" if spend.counted else "over-budget"
 
     async def answers(self) -> bool:
@@ -148,7 +151,7 @@ class AdDesk:
             books = self._opened()
             counters = books.counters
             await self._in_time(
-                asyncio.gather(
+                lambda: asyncio.gather(
                     counters.shown(_NOBODY, [Cap(_NOBODY, 1)]), counters.spent(_NOBODY), books.ledger.counts([_NOBODY])
                 )
             )
@@ -162,7 +165,7 @@ class AdDesk:
         Raises `StoreUnavailable`: they are kept, and cannot be opened now.
         """
         if self._books is None and self._is_kept:
-            await self._in_time(self._are_open.wait())
+            await self._in_time(self._are_open.wait)
         return None if self._books is None else self._books.counters
 
     def _budget_of(self, ad: str, offer: Offer) -> Budget:
@@ -196,10 +199,11 @@ class AdDesk:
             for hold in holds:
                 self._holds.add(hold, ends)
 
-    async def _in_time(self, step: Awaitable[Answer]) -> Answer:
+    async def _in_time(self, step: Callable[[], Awaitable[Answer]]) -> Answer:
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await step
+            with self._breaker.attempt():
+                async with asyncio.timeout(self._timeout_seconds):
+                    return await step()
         except (StoreError, TimeoutError) as error:
             _LOG.warning("books of ads unavailable", extra={"fields": {"reason": type(error).__name__}})
             raise StoreUnavailable(

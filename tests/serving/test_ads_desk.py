@@ -24,12 +24,13 @@ from serving.ads.books import Books, open_books
 from serving.ads.desk import AdDesk
 from serving.ads.holds import impression_id
 from serving.ads.known import Vertical
-from serving.ads.ledger import Offer
+from serving.ads.ledger import Offer, Seen
 from serving.ads.ledger_memory import InMemoryLedger
 from serving.ads.lineup import Placed
 from serving.ads.replying import with_ads
 from serving.ads.settings import AdsSettings
 from serving.assortment.assortment import Assortment
+from serving.breaker import FAILURES, PAUSE_SECONDS
 from serving.model import ServingModel, build_model
 from serving.placements.settings import Placement
 from serving.recommend import asked_of
@@ -414,6 +415,40 @@ def test_a_click_on_an_ad_that_has_moved_to_another_campaign_is_paid_from_the_on
         return await desk.clicked("anna", "one", "r1"), (await books.counters.spent("ads/EUR/autumn")).total
 
     assert asyncio.run(outcome()) == ("over-budget", 0)
+
+
+class HangingLedger(InMemoryLedger):
+    """One that says nothing of what was seen as long as `hangs`, and knows how often it was asked."""
+
+    hangs, asked = True, 0
+
+    async def see(self, recommendation_id: str, ad: str) -> Seen:
+        self.asked += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        return await super().see(recommendation_id, ad)
+
+
+def test_books_that_hang_are_left_alone_after_some_events_and_asked_again_later(model: ServingModel) -> None:
+    shop = Shop(model, [ad("one")])
+
+    async def asked() -> list[int]:
+        books = Books(InMemoryAdCounters(), ledger := HangingLedger())
+        desk = AdDesk(shop, InMemoryItemStore(), 0.05)
+        await desk.look(books)
+        found = []
+        for _ in range(FAILURES + 10):
+            with pytest.raises(StoreUnavailable):
+                await desk.saw("anna", "one", "r1")
+        found.append(ledger.asked)
+        assert not await desk.answers()
+        ledger.hangs = False
+        await asyncio.sleep(PAUSE_SECONDS)
+        for _ in range(2):
+            assert await desk.saw("anna", "one", "r1") == "unknown"
+        return [*found, ledger.asked]
+
+    assert asyncio.run(asked()) == [FAILURES, FAILURES + 2]
 
 
 class FailingCatalogue(InMemoryItemStore):
