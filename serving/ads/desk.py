@@ -130,8 +130,8 @@ class AdDesk:
     async def clicked(self, person: str, ad: str, recommendation_id: str) -> Outcome:
         """An event says that the person clicked it: "paid", by this event or one before it; "over-budget"; "unknown".
 
-        A click that the budget has no room for costs nothing. The budget is the one that the catalogue has now, and
-        where the ad has gone, or pays from elsewhere, the one that it had.
+        A click that the budget has no room for costs nothing, then or sent again later. The budget is the one that the
+        catalogue has now, and where the ad has gone, or pays from elsewhere, the one that it had.
         Raises `StoreUnavailable`: send the event again.
         """
         books = self._opened()
@@ -140,10 +140,15 @@ class AdDesk:
         offer = await self._in_time(lambda: books.ledger.click(recommendation_id, ad))
         if offer is None:
             return "unknown"
+        if offer.is_refused:
+            return "over-budget"
         budget = self._budget_of(ad, offer)
         impression = impression_id(recommendation_id, ad)
         spend = await self._in_time(lambda: books.counters.try_spend(offer.campaign, impression, offer.price, budget))
-        return "paid" if spend.counted else "over-budget"
+        if spend.counted:
+            return "paid"
+        await self._in_time(lambda: books.ledger.refuse(recommendation_id, offer))
+        return "over-budget"
 
     async def answers(self) -> bool:
         """Whether what is counted of ads, and what was offered, can be read now."""

@@ -28,6 +28,7 @@ class Offer(BaseModel):
     campaign: its account (`serving.ads.accounts`).
     price: micros for a click.
     total, daily: budgets of the campaign, as the ad said them; None is no bound.
+    is_refused: whether a click on it met a budget without room: it stays free, though there be room again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,11 +38,16 @@ class Offer(BaseModel):
     price: int
     total: int | None = None
     daily: int | None = None
+    is_refused: bool = False
 
     @property
     def budget(self) -> Budget:
         """Of the campaign."""
         return Budget(self.total, self.daily)
+
+    def refused(self) -> "Offer":
+        """The same, refused."""
+        return self.model_copy(update={"is_refused": True})
 
 
 class Counts(NamedTuple):
@@ -67,6 +73,10 @@ class Ledger(Protocol):
 
     async def click(self, recommendation_id: str, ad: str) -> Offer | None:
         """The ad was clicked, and so was seen: the offer, again with each click; None where it is not known."""
+        ...
+
+    async def refuse(self, recommendation_id: str, offer: Offer) -> None:
+        """Have later clicks on it find it refused; where it is not known any more, nothing."""
         ...
 
     async def withdraw(self, shows: Sequence[tuple[str, str]]) -> list[bool]:

@@ -53,6 +53,11 @@ class InMemoryLedger:
             self._clicks[ad] += 1
         return kept.offer
 
+    async def refuse(self, recommendation_id: str, offer: Offer) -> None:
+        """See `Ledger.refuse`."""
+        if (kept := self._found(recommendation_id, offer.ad)) is not None:
+            kept.offer = offer.refused()
+
     async def withdraw(self, shows: Sequence[tuple[str, str]]) -> list[bool]:
         """See `Ledger.withdraw`."""
         return [self._withdraw(recommendation_id, ad) for recommendation_id, ad in shows]

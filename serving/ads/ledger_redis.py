@@ -40,6 +40,14 @@ if not offer then return {} end
 return {offer, redis.call('HSETNX', KEYS[1], 'clicked:' .. ARGV[1], '1')}
 """
 )
+# ad, its offer -> whether it was known
+_REFUSE = script(
+    """
+if redis.call('HEXISTS', KEYS[1], 'offer:' .. ARGV[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'offer:' .. ARGV[1], ARGV[2])
+return 1
+"""
+)
 # ad -> whether nobody has said that it was seen
 _WITHDRAW = script(
     """
@@ -61,7 +69,7 @@ class RedisLedger:
 
     async def offer(self, recommendation_id: str, offers: Sequence[Offer]) -> None:
         """See `Ledger.offer`. One round trip."""
-        told = [part for offer in offers for part in (offer.ad, offer.model_dump_json())]
+        told = [part for offer in offers for part in (offer.ad, offer.model_dump_json(exclude_defaults=True))]
         await self._connection.write(_OFFER, _offers(recommendation_id), KEPT_SECONDS, *told)
 
     async def see(self, recommendation_id: str, ad: str) -> Seen:
@@ -80,6 +88,11 @@ class RedisLedger:
         if found[1]:
             await self._connection.write(_COUNT, _counts(ad), "clicks")
         return Offer.model_validate_json(found[0])
+
+    async def refuse(self, recommendation_id: str, offer: Offer) -> None:
+        """See `Ledger.refuse`."""
+        told = (offer.ad, offer.refused().model_dump_json(exclude_defaults=True))
+        await self._connection.write(_REFUSE, _offers(recommendation_id), *told)
 
     async def withdraw(self, shows: Sequence[tuple[str, str]]) -> list[bool]:
         """See `Ledger.withdraw`. One round trip."""

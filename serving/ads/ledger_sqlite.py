@@ -53,7 +53,10 @@ class SQLiteLedger:
                 self._forgot = now
             connection.executemany(
                 "INSERT OR REPLACE INTO offers (recommendation, ad, offer, until) VALUES (?, ?, ?, ?)",
-                [(recommendation_id, one.ad, one.model_dump_json(), now + KEPT_SECONDS) for one in offers],
+                [
+                    (recommendation_id, one.ad, one.model_dump_json(exclude_defaults=True), now + KEPT_SECONDS)
+                    for one in offers
+                ],
             )
 
         await self._file.write(operation)
@@ -78,6 +81,12 @@ class SQLiteLedger:
             return Offer.model_validate_json(offer)
 
         return await self._file.write(operation)
+
+    async def refuse(self, recommendation_id: str, offer: Offer) -> None:
+        """See `Ledger.refuse`."""
+        update = "UPDATE offers SET offer = ? WHERE recommendation = ? AND ad = ?"
+        row = (offer.refused().model_dump_json(exclude_defaults=True), recommendation_id, offer.ad)
+        await self._file.write(lambda connection: connection.execute(update, row))
 
     async def withdraw(self, shows: Sequence[tuple[str, str]]) -> list[bool]:
         """See `Ledger.withdraw`. One transaction."""

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_store.ad_counters import Budget, Cap
+from feature_store.ad_counters import Budget, Cap, Spent
 from feature_store.ad_counters_memory import InMemoryAdCounters
 from feature_store.encryption import KeyRing
 from feature_store.errors import StoreUnavailable
@@ -415,6 +415,29 @@ def test_a_click_on_an_ad_that_has_moved_to_another_campaign_is_paid_from_the_on
         return await desk.clicked("anna", "one", "r1"), (await books.counters.spent("ads/EUR/autumn")).total
 
     assert asyncio.run(outcome()) == ("over-budget", 0)
+
+
+def test_a_click_that_met_a_spent_budget_is_free_though_it_is_sent_again_when_there_is_room(
+    model: ServingModel,
+) -> None:
+    shop = Shop(model, [ad("one", daily_budget=Decimal(1))])
+
+    async def outcomes() -> tuple[list[str], Spent]:
+        clock = [NOON]
+        books = Books(InMemoryAdCounters(lambda: clock[0]), InMemoryLedger())
+        desk = await shop.desk(books)
+        offer = Offer(ad="one", campaign="ads/EUR/one", price=600_000)
+        for reply in ("r1", "r2", "r3"):
+            await books.ledger.offer(reply, [offer])
+        found = [await desk.clicked("anna", "one", reply) for reply in ("r1", "r2")]
+        clock[0] += 86_400
+        found += [await desk.clicked("anna", "one", reply) for reply in ("r1", "r2", "r3")]
+        return found, await books.counters.spent("ads/EUR/one")
+
+    assert asyncio.run(outcomes()) == (
+        ["paid", "over-budget", "paid", "over-budget", "paid"],
+        Spent(1_200_000, 600_000),
+    )
 
 
 class HangingLedger(InMemoryLedger):

@@ -60,6 +60,15 @@ class LedgerContract:
         assert await ledger.withdraw([("never", "tea")]) == [True]  # what was never offered was never seen
         assert await ledger.see("never", "tea") == "unknown"
 
+    async def test_what_is_refused_stays_so_and_what_was_never_offered_is_not_known_by_it(self, ledger: Ledger) -> None:
+        await ledger.offer("r1", [TEA, MILK])
+        await ledger.refuse("r1", TEA)
+        assert [await ledger.click("r1", "tea") for _ in range(2)] == [TEA.refused()] * 2
+        assert (TEA.is_refused, TEA.refused().is_refused) == (False, True)
+        assert await ledger.click("r1", MILK.ad) == MILK
+        await ledger.refuse("never", TEA)
+        assert await ledger.click("never", "tea") is None
+
     async def test_many_at_once_see_it_first_once(self, ledger: Ledger) -> None:
         await ledger.offer("r1", [TEA])
         seen = await asyncio.gather(*(ledger.see("r1", "tea") for _ in range(20)))
