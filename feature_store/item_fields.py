@@ -1,5 +1,7 @@
 """The kinds of values that fields of items have: times, money, names; each says what would be right.
 
+What it says goes into replies, too, and so never holds the value itself: who reads a file adds that.
+
 A time is written in RFC 3339 with its time zone, or as seconds since 1970, and kept as the latter.
 """
 
@@ -36,7 +38,7 @@ def seconds(value: object) -> float:
     else:
         raise ValueError(_TIME_IS)
     if number >= LATEST_TIMESTAMP:
-        raise ValueError(f"this looks like milliseconds; {_TIME_IS}: {number / 1000:.0f} it would be")
+        raise ValueError(f"this looks like milliseconds, a thousand times too many; {_TIME_IS}")
     if not number >= 0:
         raise ValueError(f"{_TIME_IS}, and not before 1970")
     return number
@@ -81,8 +83,8 @@ def _of_rfc_3339(text: str) -> float:
         raise ValueError(_TIME_IS)
     try:
         return datetime.fromisoformat(text.upper()).timestamp()
-    except ValueError as error:
-        raise ValueError(f"{error}; {_TIME_IS}") from None
+    except ValueError:
+        raise ValueError(f"there is no such day, hour or zone; {_TIME_IS}") from None
 
 
 def _as_id(text: str) -> str:
@@ -101,8 +103,7 @@ def _as_vertical(text: str) -> str:
 
 def _as_currency(text: str) -> str:
     if text not in CURRENCIES:
-        known = text.strip().upper()
-        meant = f"; {known} it would be" if known in CURRENCIES else ""
+        meant = "; this is one but for blanks and small letters" if text.strip().upper() in CURRENCIES else ""
         raise ValueError(f"a currency is three capital letters of ISO 4217, such as EUR{meant}")
     return text
 

@@ -113,7 +113,7 @@ def faults_of(error: ValidationError | RequestValidationError, within: str = "#"
 
 def _fault(part: Mapping[str, Any], place: Sequence[str | int], within: str) -> Fault:
     """One fault, in words for who writes JSON and not Python."""
-    kind, detail = part["type"], part["msg"]
+    kind, detail = part["type"], part["msg"].removeprefix("Value error, ")  # pydantic's word for an error of ours
     if kind in _NO_OBJECT or (kind == "missing" and not place):  # no body at all
         detail = "a JSON object is required"
     elif kind == "list_type":
