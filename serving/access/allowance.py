@@ -15,7 +15,10 @@ _DAY = 86_400  # seconds; days begin at midnight, UTC
 
 
 class Bucket(NamedTuple):
-    """Tokens that were left at a time: each request takes one, and they come back at the rate, up to the burst."""
+    """Tokens that were left at a time: each request takes one, and they come back at the rate, up to the burst.
+
+    A batch may leave fewer than none.
+    """
 
     tokens: float
     at: float
@@ -62,6 +65,25 @@ class Allowances:
             self._buckets[caller.name] = Bucket(bucket.tokens - 1.0, bucket.at)
         if key.per_day is not None:
             self._asked[caller.name] = today, asked + 1
+        return None
+
+    def take_more(self, caller: Caller, number: int) -> Beyond | None:
+        """Take so many further requests, the entries of a batch that was let in; None, or the quota that is too small.
+
+        The rate lets it in, however large, and is paid back: the bucket owes then, and nobody passes until it has one.
+        """
+        key, now = caller.key, self._clock()
+        today = int(now // _DAY)
+        day, asked = self._asked.get(caller.name, (today, 0))
+        if day != today:
+            asked = 0
+        if key.per_day is not None:
+            if asked + number > key.per_day:
+                return Beyond("quota", ceil((today + 1) * _DAY - now) or 1)
+            self._asked[caller.name] = today, asked + number
+        if key.per_second is not None:
+            bucket = self._bucket(caller.name, key.per_second, key.burst or max(1, ceil(key.per_second)))
+            self._buckets[caller.name] = Bucket(bucket.tokens - number, bucket.at)
         return None
 
     def _bucket(self, name: str, rate: float, burst: int) -> Bucket:

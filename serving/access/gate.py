@@ -5,16 +5,18 @@ not named here does, and scope admin: a route that is new is shut until somebody
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.access.allowance import Allowances
+from serving.access.allowance import Allowances, Beyond
+from serving.access.entries import count_entries
 from serving.access.keys import ApiKey, ApiKeys, Caller, caller_with
 from serving.access.keys import Scope as KeyScope
 from serving.access.turning_away import TurnAway
-from serving.problems import beyond_scope, for_whole_server, quota_used_up, too_many, without_key
+from serving.problems import Problem, beyond_scope, for_whole_server, quota_used_up, too_many, without_key
 
 _OPEN = frozenset({"/livez", "/readyz", "/version", "/openapi.json", "/docs"})
 _OPEN_BELOW = "/docs-assets/"
@@ -69,13 +71,22 @@ def guarded(
         elif caller.tenant is not None and not entry.by_tenants:
             await turn_away(for_whole_server(), scope, receive, send)
         elif (beyond := allowances.take(caller)) is not None:
-            problem = too_many if beyond.limit == "rate" else quota_used_up
-            await turn_away(problem(beyond.seconds), scope, receive, send)
+            await turn_away(_problem_of(beyond), scope, receive, send)
         else:
             scope.setdefault("state", {})["caller"] = caller
+            count_entries(scope, partial(_entries_of, allowances, caller))
             await app(scope, receive, send)
 
     return answer
+
+
+def _entries_of(allowances: Allowances, caller: Caller, number: int) -> Problem | None:
+    beyond = allowances.take_more(caller, number)
+    return None if beyond is None else _problem_of(beyond)
+
+
+def _problem_of(beyond: Beyond) -> Problem:
+    return (too_many if beyond.limit == "rate" else quota_used_up)(beyond.seconds)
 
 
 _ANYBODY = Caller("", ApiKey(hash="sha256:" + "0" * 64, scopes=frozenset({"recommend", "ingest", "admin", "metrics"})))

@@ -8,6 +8,8 @@ A queue that comes and goes does no harm; one that stays does (CoDel: Nichols an
 servers Maurer, "Fail at Scale", ACM Queue 13(8), 2015). So a request may wait long, until others have waited too long
 again and again for a while.
 
+A batch is as many requests as it has entries. One that is larger than all the room that there is has to come alone.
+
 Whether the process lives, is ready, and what it has measured, is answered whatever the load.
 """
 
@@ -17,8 +19,9 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.access.entries import count_entries
 from serving.access.turning_away import TurnAway
-from serving.problems import overloaded
+from serving.problems import Problem, overloaded
 
 WHOLE_AT: Final = "hearth_whole_at"  # in a request's state: when its last byte came, in seconds of `time.monotonic`
 _ALWAYS = frozenset({"/livez", "/readyz", "/metrics"})
@@ -46,6 +49,39 @@ class Queue:
         return waited > self._target * (1.0 if stands else _PATIENCE)
 
 
+class _Room:
+    """How many requests are under way, of so many at most."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.taken = most, 0
+
+
+class _Places:
+    """What one request has of the room: one place once it is in, and of a batch one more for each further entry."""
+
+    def __init__(self, room: _Room) -> None:
+        self._room, self._taken = room, 0
+
+    @property
+    def is_in(self) -> bool:
+        return self._taken > 0
+
+    def take(self, places: int) -> None:
+        self._room.taken += places
+        self._taken += places
+
+    def take_more(self, entries: int) -> Problem | None:
+        """Places for further entries of a batch that is in, or the problem that there are none."""
+        others = self._room.taken - self._taken
+        if others and self._room.taken + entries > self._room.most:
+            return overloaded()
+        self.take(entries)
+        return None
+
+    def give_back(self) -> None:
+        self._room.taken -= self._taken
+
+
 def shedding(app: ASGIApp, max_under_way: int, queue_seconds: float, turn_away: TurnAway) -> ASGIApp:
     """The app, with no more requests in it than it can answer soon.
 
@@ -53,30 +89,28 @@ def shedding(app: ASGIApp, max_under_way: int, queue_seconds: float, turn_away: 
         request is none of them.
     queue_seconds: the target of `Queue`.
     """
-    under_way, queue = 0, Queue(queue_seconds)
+    room, queue = _Room(max_under_way), Queue(queue_seconds)
 
     def is_full(scope: Scope) -> bool:
         now = time.monotonic()
         waited = now - scope.get("state", {}).get(WHOLE_AT, now)
-        return queue.is_too_long(waited, now) or under_way >= max_under_way
+        return queue.is_too_long(waited, now) or room.taken >= room.most
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal under_way
         if scope["path"] in _ALWAYS:
             await app(scope, receive, send)
             return
-        is_in = False
+        places = _Places(room)
+        count_entries(scope, places.take_more)
 
         async def receive_in_turn() -> Message:
             """The body; once it is whole, and not before, the request needs a place."""
-            nonlocal under_way, is_in
             message = await receive()
-            if not is_in and not message.get("more_body", False):
+            if not places.is_in and not message.get("more_body", False):
                 if is_full(scope):
                     problem = overloaded()
                     raise HTTPException(problem.status, headers=dict(problem.headers))
-                is_in = True
-                under_way += 1
+                places.take(1)
             return message
 
         try:
@@ -84,11 +118,9 @@ def shedding(app: ASGIApp, max_under_way: int, queue_seconds: float, turn_away: 
                 if is_full(scope):
                     await turn_away(overloaded(), scope, receive, send)
                     return
-                is_in = True
-                under_way += 1
+                places.take(1)
             await app(scope, receive_in_turn, send)
         finally:
-            if is_in:
-                under_way -= 1
+            places.give_back()
 
     return answer

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from feature_store.errors import BadInput, HearthError, StoreUnavailable
 from feature_store.query_tower import Context, ContextFeature
 from feature_store.vector_noise import NoiseSettings
+from serving.access.entries import too_many_entries
 from serving.access.gate import caller_of
 from serving.access.tenants import person_of, placement_of
 from serving.ads.terms import Terms
@@ -24,7 +25,7 @@ from serving.errors import Fault, ModelNotLoaded, NoModel, OtherCheckpoint, Requ
 from serving.experiments import answered_by, arms_of
 from serving.openapi import instead
 from serving.placements.settings import Placement
-from serving.problems import faults_of, problem_of, refused
+from serving.problems import faults_of, problem_of, refused, respond
 from serving.recommend import RankedList
 from serving.request import Person, RecommendationRequest
 from serving.routes.answering import Question, afterwards, answered, count, source_of
@@ -46,6 +47,8 @@ from serving.session import session_items
 from serving.tracing.spans import step
 
 PlacementName = Annotated[str, Path(description="where recommendations are shown, as the server's settings name it")]
+
+_PAUSE_SECONDS = 0.001  # between entries of a batch: what has come meanwhile is answered, not moved on by a step
 
 
 def add_recommend(app: FastAPI, parts: Parts) -> None:
@@ -75,28 +78,41 @@ def add_recommend(app: FastAPI, parts: Parts) -> None:
         summary="Lists for several people, each answered by itself",
     )
     async def recommend_batch(placement: PlacementName, body: BatchBody, request: Request) -> Response:
-        """As many requests, each with the status, and the reply or the problem, that it would have had alone."""
+        """As many requests, each with the status, and the reply or the problem, that it would have had alone.
+
+        Each counts as a request for load and for what a key may ask; between two, others have their turn.
+        """
         tenant = caller_of(request).tenant
         placement_of(parts.files.placements(), placement, tenant)  # one that there is not is a fault of the whole
         if len(body.requests) > parts.config.max_batch:
             raise RequestRefused([Fault("#/requests", f"a batch has at most {parts.config.max_batch} requests")])
-        outcomes, afterwards = [], BackgroundTasks()
-        for index, sent in enumerate(body.requests):
-            try:
-                asked = RecommendBody.model_validate(sent)
-                with step("answer one"):
-                    reply, background = await _replied(parts, placement, asked, tenant)
-            except ValidationError as error:
-                problem = refused(faults_of(error, f"#/requests/{index}"))
-            except HearthError as error:
-                problem = problem_of(error, f"#/requests/{index}")
-            else:
-                outcomes.append(BatchOutcome(index=index, status=200, reply=reply))
-                if background is not None:
-                    afterwards.tasks.append(background)
-                continue
-            outcomes.append(BatchOutcome(index=index, status=problem.status, problem=problem.body()))
-        return json_reply(BatchReply(replies=outcomes), 207, afterwards)
+        if (problem := too_many_entries(request, len(body.requests))) is not None:
+            parts.metrics.turned_away.labels(problem.slug).inc()
+            return respond(problem)
+        return await _batch(parts, placement, body, tenant)
+
+
+async def _batch(parts: Parts, placement: str, body: BatchBody, tenant: str | None) -> Response:
+    """The entries one after the other, with a pause between them for others."""
+    outcomes, afterwards = [], BackgroundTasks()
+    for index, sent in enumerate(body.requests):
+        if index:
+            await asyncio.sleep(_PAUSE_SECONDS)
+        try:
+            asked = RecommendBody.model_validate(sent)
+            with step("answer one"):
+                reply, background = await _replied(parts, placement, asked, tenant)
+        except ValidationError as error:
+            problem = refused(faults_of(error, f"#/requests/{index}"))
+        except HearthError as error:
+            problem = problem_of(error, f"#/requests/{index}")
+        else:
+            outcomes.append(BatchOutcome(index=index, status=200, reply=reply))
+            if background is not None:
+                afterwards.tasks += [background, BackgroundTask(asyncio.sleep, _PAUSE_SECONDS)]
+            continue
+        outcomes.append(BatchOutcome(index=index, status=problem.status, problem=problem.body()))
+    return json_reply(BatchReply(replies=outcomes), 207, afterwards)
 
 
 async def _replied(

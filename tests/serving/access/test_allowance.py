@@ -91,6 +91,34 @@ def test_of_each_day_in_utc_the_first_requests_pass_and_the_others_hear_when_the
             assert beyond == Beyond("quota", DAY - int(clock.now) % DAY)
 
 
+@given(st.integers(1, 40), st.integers(1, 6), st.integers(1, 100))
+def test_a_batch_is_let_in_and_its_entries_are_waited_for_as_if_each_had_come_alone(
+    quarters: int, burst: int, entries: int
+) -> None:
+    rate, clock = Fraction(quarters, 4), Clock()
+    allowances, who = Allowances(clock, lambda: 0.0), caller(per_second=quarters / 4, burst=burst)
+    assert allowances.take(who) is None
+    assert allowances.take_more(who, entries - 1) is None
+    missing = 1 - (burst - entries)  # tokens, until there is one
+    beyond = allowances.take(who)
+    if missing <= 0:
+        assert beyond is None
+    else:
+        assert beyond == Beyond("rate", -(-missing // rate))
+        clock.now = float(beyond.seconds)
+        assert allowances.take(who) is None
+
+
+@given(st.integers(1, 20), st.integers(1, 20))
+def test_a_batch_is_taken_from_the_quota_whole_or_not_at_all(most: int, entries: int) -> None:
+    allowances, who = Allowances(Clock(), lambda: 0.0), caller(per_day=most)
+    assert allowances.take(who) is None
+    beyond = allowances.take_more(who, entries - 1)
+    assert (beyond is None) == (entries <= most)
+    left = most - (entries if beyond is None else 1)
+    assert [allowances.take(who) is None for _ in range(left + 1)] == [True] * left + [False]
+
+
 def test_what_the_rate_refuses_is_not_taken_from_the_quota() -> None:
     clock = Clock()
     allowances, who = Allowances(clock, lambda: 0.0), caller(per_second=1.0, burst=1, per_day=2)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.serving.access.keyed import KeyFile, bearer, post_events, recommend, view
@@ -192,3 +193,23 @@ def test_a_new_key_opens_and_one_taken_out_does_not_without_a_restart(publisher:
         )
         assert recommend(server, new).status_code == 200
         assert server.metric('hearth_file_loads_total{file="api-keys",outcome="failure"}') == 1
+
+
+def test_the_entries_of_a_batch_count_each_for_a_keys_rate_and_quota(keys: KeyFile, guarded: Server) -> None:
+    def batch(name: str, entries: int) -> httpx.Response:
+        address, headers = "/v1/placements/home:batch-recommend", bearer(keys.secrets[name])
+        return guarded.client.post(address, json={"requests": [{}] * entries}, headers=headers)
+
+    for name, limits in (("slow-batches", {"per_second": 0.001, "burst": 2}), ("daily-batches", {"per_day": 5})):
+        bearing = bearer(keys.add(name, "recommend", **limits))
+        # What a key may not ask is refused before it is counted: 401 until the file has been read again, then 403.
+        until(lambda bearing=bearing: guarded.client.get("/v1/models", headers=bearing).status_code == 403, guarded.log)
+    assert batch("slow-batches", 4).status_code == 207
+    owed = batch("slow-batches", 1)
+    assert (owed.status_code, owed.json()["type"]) == (429, "/problems/too-many-requests")
+    assert 2000 < int(owed.headers["retry-after"]) <= 3000  # two are owed, and one is wanted, at one in 1000 s
+
+    refused = batch("daily-batches", 6)
+    assert (refused.status_code, refused.json()["type"]) == (429, "/problems/quota-used-up")
+    assert batch("daily-batches", 4).status_code == 207  # the one that was refused is the fifth
+    assert batch("daily-batches", 1).status_code == 429

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from serving.access.entries import too_many_entries
 from serving.access.polling import PolledSelector
 from serving.access.shedding import WHOLE_AT, Queue, shedding
 from serving.problems import Problem
@@ -102,6 +104,52 @@ async def test_no_more_than_so_many_wait_at_one_time_and_one_that_is_done_makes_
     await asyncio.gather(*asked)
     await doors.ask()
     assert (doors.app.entered, len(doors.refused)) == (3, 3)
+
+
+class BatchApp:
+    """An app that is asked for batches alone, and answers when it may."""
+
+    def __init__(self, entries: int) -> None:
+        self.may_answer, self.entries = asyncio.Event(), entries
+        self.refused: list[int] = []
+        self.entered = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (problem := too_many_entries(Request(scope), self.entries)) is not None:
+            self.refused.append(problem.status)
+            return
+        self.entered += 1
+        await self.may_answer.wait()
+
+
+@pytest.mark.anyio
+async def test_a_batch_takes_as_many_places_as_it_has_entries_and_gives_all_of_them_back() -> None:
+    app = BatchApp(entries=4)
+
+    async def turn_away(problem: Problem, _scope: Scope, _receive: Receive, _send: Send) -> None:
+        app.refused.append(problem.status)
+
+    shed = shedding(app, 10, 10.0, turn_away)
+
+    def ask() -> Awaitable[None]:
+        scope: Any = {"type": "http", "path": ROUTE, "state": {WHOLE_AT: time.monotonic()}}
+        return asyncio.create_task(shed(scope, _whole, _nowhere))
+
+    for _ in range(2):
+        asked = [ask() for _ in range(4)]
+        await settle()
+        assert (app.entered, app.refused) == (2, [503, 503])
+        app.may_answer.set()
+        await asyncio.gather(*asked)
+        app.may_answer.clear()
+        app.entered, app.refused = 0, []
+
+    app.entries = 50  # more than there is room for: it has to come alone
+    asked = [ask(), ask()]
+    await settle()
+    assert (app.entered, app.refused) == (1, [503])
+    app.may_answer.set()
+    await asyncio.gather(*asked)
 
 
 @pytest.mark.anyio
