@@ -25,6 +25,7 @@ _LONGEST_WAIT = 60.0  # seconds between attempts to load a checkpoint that faile
 
 
 Followed: TypeAlias = Literal["production", "shadow"]
+Missing: TypeAlias = Literal["nothing-published", "nothing-promoted"]
 FOLLOWED: tuple[Followed, ...] = ("production", "shadow")
 
 
@@ -47,6 +48,8 @@ class LiveModel:
     stock: makes the assortments of a new model; without one, they are what the model knows.
     stage: which stage of the registry is followed.
     max_model_bytes: see `serving.headroom.require_headroom`.
+
+    Its `missing` says why nothing has answered yet, as far as the registry itself is in order.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class LiveModel:
         self.model: ServingModel | None = None
         self.stock = stock or Stock()
         self.failure: SwapFailure | None = None
+        self.missing: Missing | None = None
         self.stage = stage
         self._registry = registry
         self._metrics = metrics
@@ -102,6 +106,8 @@ class LiveModel:
         if promoted is None:
             if self.stage == "shadow":  # what answers requests goes on, whatever the registry says; a shadow can go
                 self._drop()
+            elif self.model is None:
+                await self._say_what_is_missing()
             return
         if self.model is not None and self.model.model_id == promoted:
             self.failure = None
@@ -128,6 +134,20 @@ class LiveModel:
 
     def _of_stage(self, stages: Stages) -> str | None:
         return stages.production if self.stage == "production" else stages.shadow
+
+    async def _say_what_is_missing(self) -> None:
+        """Once, until it is another thing: a registry whose place was mistyped looks like one that is new."""
+        try:
+            published = await asyncio.to_thread(self._registry.checkpoint_ids)
+        except (HearthError, OSError) as error:
+            if self._is_due(None):
+                self._failed(None, error)
+            return
+        missing: Missing = "nothing-promoted" if published else "nothing-published"
+        if missing != self.missing:
+            fields = {"reason": missing, "registry": str(self._registry.place)}
+            _LOG.warning("no model: requests are answered once a checkpoint is promoted", extra={"fields": fields})
+        self.missing = missing
 
     def _drop(self) -> None:
         if self.model is not None:

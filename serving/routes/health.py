@@ -62,6 +62,8 @@ def _model_check(live: LiveModel) -> dict[str, object]:
     check: dict[str, object] = {"status": "ok" if live.model else "missing"}
     if live.model is not None:
         check["model_id"] = live.model.model_id
+    elif live.missing is not None:
+        check["reason"] = live.missing
     if live.failure is not None:
         check["failure"] = {"model_id": live.failure.model_id, "reason": live.failure.reason}
     return check

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.serving.published import Publisher, draft, popular
-from tests.serving.running import Server, config_of, started
+from tests.serving.running import Server, config_of, started, until
 
 
 def test_a_server_without_a_model_lives_is_not_ready_and_serves_once_one_is_promoted(
@@ -16,16 +16,23 @@ def test_a_server_without_a_model_lives_is_not_ready_and_serves_once_one_is_prom
     content = draft(1)
     with started(config_of(publisher), tmp_path) as server:
         assert server.client.get("/livez").json() == {"status": "ok"}
+        [warned] = server.logged("no model: requests are answered once a checkpoint is promoted")
+        assert (warned["level"], warned["reason"]) == ("warning", "nothing-published")
+        assert warned["registry"].endswith(str(publisher.folder))
         ready = server.client.get("/readyz")
         assert (ready.status_code, ready.headers["content-type"]) == (503, "application/problem+json")
         assert ready.json()["type"] == "/problems/not-ready"
-        assert ready.json()["checks"] == {"model": {"status": "missing"}, "store": {"status": "ok"}}
+        missing = {"status": "missing", "reason": "nothing-published"}
+        assert ready.json()["checks"] == {"model": missing, "store": {"status": "ok"}}
         refused = server.recommend()
         assert (refused.status_code, refused.json()["type"]) == (503, "/problems/no-model")
         assert refused.headers["retry-after"] == "1"
         assert server.client.get("/version").json()["model_id"] is None
 
-        model_id = publisher.publish(content)
+        model_id = publisher.publish(content, promote=False)
+        missing["reason"] = "nothing-promoted"
+        until(lambda: server.client.get("/readyz").json()["checks"]["model"] == missing, server.log)
+        publisher.registry.promote(model_id)
 
         server.serves(model_id)
         assert server.client.get("/readyz").json() == {
