@@ -36,6 +36,7 @@ from serving.errors import (
     UnknownErasure,
     UnknownPlacement,
 )
+from serving.placements.conditions import AS_NAMES, AS_RANGE
 from serving.schemas import ProblemBody, ProblemFault
 
 # What we say of a status that the framework, and not a rule of ours, came to.
@@ -55,6 +56,7 @@ _RETRY = {"retry-after": "1"}  # seconds; what is missing is looked for again at
 
 _MOST_FAULTS = 20  # in one problem
 _LONGEST_NAME = 80  # of an unknown field that is given back
+_READ_AS = {AS_NAMES, AS_RANGE}  # steps of pydantic's that are none of the JSON
 _NO_OBJECT = {"model_type", "model_attributes_type", "dict_type"}
 
 
@@ -113,11 +115,14 @@ def faults_of(error: ValidationError | RequestValidationError, within: str = "#"
 
 def _fault(part: Mapping[str, Any], place: Sequence[str | int], within: str) -> Fault:
     """One fault, in words for who writes JSON and not Python."""
+    place = [step for step in place if step not in _READ_AS]
     kind, detail = part["type"], part["msg"].removeprefix("Value error, ")  # pydantic's word for an error of ours
     if kind in _NO_OBJECT or (kind == "missing" and not place):  # no body at all
         detail = "a JSON object is required"
     elif kind == "list_type":
         detail = "a JSON array is required"
+    elif kind == "too_short":
+        detail = f"at least {part['ctx']['min_length']} of them"
     elif kind == "too_long":
         detail = f"at most {part['ctx']['max_length']} of them"
     elif kind == "missing":

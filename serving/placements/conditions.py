@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, TypeAlias
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from feature_store.arrays import BoolArray
 from serving.assortment.assortment import Assortment
@@ -18,6 +18,7 @@ from serving.assortment.assortment import Assortment
 LONGEST_NAME = 256
 MOST_NAMES = 100  # in one field of a condition
 MOST_FIELDS = 20
+AS_NAMES, AS_RANGE = "<names>", "<range>"  # how what is wanted of a field was read; pydantic puts it into places
 ITEM_ID = "item_id"  # the field that every item has, in every assortment
 
 
@@ -46,7 +47,24 @@ _Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 NamesAmong: TypeAlias = Annotated[
     tuple[_Name, ...], BeforeValidator(_several), Field(min_length=1, max_length=MOST_NAMES, strict=False)
 ]
-Condition: TypeAlias = Annotated[Mapping[_Name, NamesAmong | Range], Field(max_length=MOST_FIELDS)]
+
+
+def _kind(value: object) -> str | None:
+    """By which of the two a value is judged, so that what is wrong with it is told of that one alone."""
+    if isinstance(value, (dict, Range)):
+        return AS_RANGE
+    return AS_NAMES if isinstance(value, (str, list, tuple)) else None
+
+
+_Wanted: TypeAlias = Annotated[
+    Annotated[NamesAmong, Tag(AS_NAMES)] | Annotated[Range, Tag(AS_RANGE)],
+    Discriminator(
+        _kind,
+        custom_error_type="no_condition",
+        custom_error_message="a name, an array of names, or an object with min, max or both is required",
+    ),
+]
+Condition: TypeAlias = Annotated[Mapping[_Name, _Wanted], Field(max_length=MOST_FIELDS)]
 """Field -> names, of which an item has at least one, or the range of its number; all fields must hold."""
 
 

@@ -9,7 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from feature_store.item_schemas import Product
 from serving.assortment.assortment import Assortment
+from serving.errors import Fault
 from serving.placements.conditions import Condition, Range, holds, unknown_fields
+from serving.problems import faults_of
 
 CONDITION: TypeAdapter[Condition] = TypeAdapter(Condition)
 categories = st.lists(st.sampled_from(["wine", "beer", "tea"]), max_size=2, unique=True).map(tuple)
@@ -78,3 +80,23 @@ def test_fields_that_nothing_has_are_told_and_so_are_numbers_where_names_are_ask
 def test_what_is_no_condition_is_refused(condition: object) -> None:
     with pytest.raises(ValidationError):
         CONDITION.validate_python(condition)
+
+
+@pytest.mark.parametrize(
+    ("condition", "faults"),
+    [
+        ({"price": {"min": "cheap"}}, [Fault("#/price/min", "Input should be a valid number")]),
+        ({"price": {"minimum": 3}}, [Fault("#/price/minimum", "there is no such field")]),
+        ({"price": {}}, [Fault("#/price", "a range has a min, a max or both")]),
+        ({"price": {"min": 5, "max": 1}}, [Fault("#/price", "the min of a range is at most its max")]),
+        ({"brand": []}, [Fault("#/brand", "at least 1 of them")]),
+        ({"brand": ["b", 5]}, [Fault("#/brand/1", "Input should be a valid string")]),
+        ({"brand": 5}, [Fault("#/brand", "a name, an array of names, or an object with min, max or both is required")]),
+    ],
+)
+def test_what_is_wrong_with_a_condition_is_told_once_and_of_the_kind_that_was_meant(
+    condition: object, faults: list[Fault]
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        CONDITION.validate_python(condition)
+    assert faults_of(refused.value) == faults
