@@ -43,7 +43,7 @@ class SubsetSelection:
     directions: public, each of length 1, shape (K, dim).
     near: k.
     weight: of a near direction, where a far one weighs `FAR`.
-    alignment: about the mean of ⟨output, u⟩.
+    alignment: about the mean of ⟨output, u⟩, or up to .1 below it in few dimensions.
     """
 
     directions: Float64Array

@@ -38,7 +38,7 @@ async def opened(
         def damage(pseudonym: str, name: str) -> None:
             table, column = ("embeddings", "sealed") if name == "embedding" else ("people", name)
             with closing(sqlite3.connect(path)) as other:
-                statement = f"UPDATE {table} SET {column} = randomblob(90) WHERE pseudonym = ?"  # noqa: S608 - our names
+                statement = f"UPDATE {table} SET {column} = zeroblob(90) WHERE pseudonym = ?"  # noqa: S608 - our names
                 assert other.execute(statement, (bytes.fromhex(pseudonym),)).rowcount == 1
                 other.commit()
 
