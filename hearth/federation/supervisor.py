@@ -16,12 +16,16 @@ from threading import Event
 from typing import Any
 
 from feature_store.durable import replace
-from hearth.federation.child import ChildSpec, signal_group, start
+from hearth.federation.child import ChildSpec, signal_group, start, wait_for_group
+from training.federation.errors import FederationError
 
 _LOG = logging.getLogger("hearth.federation")
 _LOOK_SECONDS = 0.2
 _LONGEST_PAUSE = 30.0
 _LONG_SECONDS = 600.0  # a child that has run for as long did well
+_KILLED_SECONDS = 5.0  # in which who was killed is gone, on the slowest machine
+_LAST_LINES = 10  # of a log, to be shown
+_LAST_BYTES = 8192  # in which they are looked for
 
 
 @dataclass(slots=True)
@@ -65,20 +69,37 @@ class Supervisor:
 
     def start(self, spec: ChildSpec) -> None:
         """Start a child."""
-        process = start(spec, self._logs / f"{spec.name}.log", self._environment)
+        process = start(spec, self._log_of(spec), self._environment)
         self._children.append(_Child(spec, process, since=time.monotonic()))
         self.write()
 
     def wait_until_ready(self, names: Sequence[str], seconds: float, stop: Event) -> list[str]:
-        """Keep watch until these children are ready; those that are not after so long, or when `stop` is set."""
+        """Keep watch until these children are ready; those that are not after so long, or when `stop` is set.
+
+        Raises:
+            FederationError: see `wait_until`.
+        """
         waiting = {child.spec.name: child.spec.is_ready for child in self._children if child.spec.name in names}
-        until = time.monotonic() + seconds
-        while waiting and time.monotonic() < until and not stop.is_set():
-            self.look()
-            waiting = {name: is_ready for name, is_ready in waiting.items() if not is_ready()}
-            if waiting:
-                stop.wait(_LOOK_SECONDS)
+
+        def are_ready() -> bool:
+            for name in [name for name, is_ready in waiting.items() if is_ready()]:
+                del waiting[name]
+            return not waiting
+
+        self.wait_until(are_ready, seconds, stop)
         return sorted(waiting)
+
+    def wait_until(self, holds: Callable[[], bool], seconds: float, stop: Event) -> bool:
+        """Keep watch until that holds; whether it does, after so long at the most, or when `stop` is set.
+
+        Raises:
+            FederationError: a child has ended as often in a row as it may; its last words are in it.
+        """
+        until = time.monotonic() + seconds
+        while not (held := holds()) and time.monotonic() < until and not stop.wait(_LOOK_SECONDS):
+            self.look()
+            self._require_steady()
+        return held
 
     def ready(self) -> None:
         """Say in the status that all is up."""
@@ -104,7 +125,7 @@ class Supervisor:
                     child.due = now + min(self._pause * 2**child.in_a_row, _LONGEST_PAUSE)
                 _LOG.warning("%s ended with status %s", child.spec.name, child.status)
             if child.due is not None and now >= child.due:
-                child.process = start(child.spec, self._logs / f"{child.spec.name}.log", self._environment)
+                child.process = start(child.spec, self._log_of(child.spec), self._environment)
                 child.restarts, child.in_a_row, child.since = child.restarts + 1, child.in_a_row + 1, now
                 child.due, child.status, is_changed = None, None, True
         if is_changed:
@@ -127,12 +148,33 @@ class Supervisor:
                 "pid": child.process.pid,
                 "state": "running" if child.status is None else "restarting" if child.due else "given up",
                 "restarts": child.restarts,
-                "log": str(self._logs / f"{child.spec.name}.log"),
+                "log": str(self._log_of(child.spec)),
             }
             for child in self._children
         }
         whole = {**self._about, "pid": os.getpid(), "ready": self._is_ready, "processes": children}
         replace(self._status, json.dumps(whole, indent=2).encode(), mode=0o600)
+
+    def _require_steady(self) -> None:
+        """Raise as `wait_until`."""
+        for child in self._children:
+            ends = child.in_a_row + 1
+            if child.status is not None and ends >= child.spec.most_ends:
+                log = self._log_of(child.spec)
+                raise FederationError(
+                    f"{child.spec.name} ended {ends} times in a row, the last time with status {child.status}. The end "
+                    f"of {log}:\n{_last_lines(log)}"
+                )
+
+    def _log_of(self, spec: ChildSpec) -> Path:
+        return self._logs / f"{spec.name}.log"
+
+
+def _last_lines(log: Path) -> str:
+    """The end of a log, as text."""
+    with log.open("rb") as content:
+        content.seek(max(0, content.seek(0, os.SEEK_END) - _LAST_BYTES))
+        return "\n".join(content.read().decode(errors="replace").splitlines()[-_LAST_LINES:])
 
 
 def _end(children: Sequence[_Child], seconds: float) -> None:
@@ -147,3 +189,5 @@ def _end(children: Sequence[_Child], seconds: float) -> None:
     for child in children:
         signal_group(child.process.pid, signal.SIGKILL)  # and whatever of its group is left
         child.process.wait()
+    for child in children:
+        wait_for_group(child.process.pid, _KILLED_SECONDS)
