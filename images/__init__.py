@@ -1,0 +1,1 @@
+"""The container images: their build, the lock files they install from, and what is in them."""

@@ -1,0 +1,1 @@
+"""What every manifest of Hearth keeps to: pure functions from rendered objects to findings, one function a rule."""
