@@ -1,13 +1,14 @@
 """The algorithms of the two-tower model, as the settings name them."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from feature_store.arrays import Float32Array, Int32Array
 from feature_store.errors import BadInput
 from training.algorithm import Algorithm
 from training.averaging import averaging, make_step
 from training.client_update import ClientUpdate
+from training.compression.algorithm import compressed_algorithm
 from training.contribution import contributions
 from training.curvature import curvature
 from training.device import STREAMED, Placement
@@ -22,9 +23,10 @@ from training.robust_aggregation import make_aggregation
 from training.server_state import ServerState
 from training.settings import AlgorithmSettings
 from training.unmet_items import by_content_alone
+from training.user_bound import UserBound
 
-RecommenderAlgorithm: TypeAlias = Algorithm[Float32Array, Int32Array]
-"""Clients receive the item vectors, and have the item rows of their history."""
+RecommenderAlgorithm: TypeAlias = Algorithm[Any, Int32Array]
+"""Clients receive the item vectors, or an announcement of them, and have the item rows of their history."""
 
 
 def make_algorithm(
@@ -49,14 +51,17 @@ def make_algorithm(
             )
         return private_algorithm(tower, clients, settings.privacy, settings.tower, releases)
     fold_in = settings.fold_in(tower.items)
-    aggregation, bound = make_aggregation(settings.aggregation), settings.aggregation.clip_norm
+    aggregation = make_aggregation(settings.aggregation)
+    bound = UserBound(row=settings.curvature.row_bound, whole=settings.aggregation.clip_norm)
 
     def broadcast(state: ServerState) -> Float32Array:
         return tower.item_vectors(state.parameters)
 
     def reconstructed(vectors: Float32Array, histories: Sequence[Int32Array]) -> ClientUpdate:
         exponent = settings.curvature.activity_exponent
-        return curvature_update(vectors, histories, fold_in, placement=placement, activity_exponent=exponent)
+        return curvature_update(
+            vectors, histories, fold_in, placement=placement, activity_exponent=exponent, bound=bound
+        )
 
     def trained(vectors: Float32Array, histories: Sequence[Int32Array]) -> ClientUpdate:
         local = settings.fedavg
@@ -74,10 +79,12 @@ def make_algorithm(
     def carry(parameters: NamedArrays, mean: NamedArrays) -> NamedArrays:
         return tower.pull_back(parameters, mean["item_delta"])
 
+    if settings.compression is not None:
+        return compressed_algorithm(tower, fold_in, clients, settings.compression, reconstructed, settings.tower)
     if settings.algorithm == "curvature":
         return Algorithm(
             broadcast,
-            reconstructed if bound is None else contributions(reconstructed, settings.aggregation),
+            reconstructed,
             curvature(tower, fold_in, clients, settings.curvature, settings.tower),
             aggregation,
         )

@@ -23,6 +23,7 @@ from training.device import STREAMED, Placement
 from training.padding import PADDING, padded_batches
 from training.streaming import SHARE, streamed_update
 from training.tf import tf
+from training.user_bound import UNBOUNDED, UserBound
 
 CELLS = 1 << 14  # entries of a padded batch: at dim 64 its gathered item vectors fill 4 MiB, about a core's cache
 CELLS_OF_A_GPU = 1 << 18  # 64 MiB at dim 64: fewer, larger steps
@@ -36,6 +37,7 @@ def curvature_update(
     cells: int | None = None,
     placement: Placement = STREAMED,
     activity_exponent: float = 0.0,
+    bound: UserBound = UNBOUNDED,
 ) -> ClientUpdate:
     """The summed update of the clients with these histories.
 
@@ -47,6 +49,7 @@ def curvature_update(
         cells: entries of a padded batch, or that a thread of the CPU takes at a time.
         placement: where to compute.
         activity_exponent: x >= 0 of the clients' weights w = |H|^(−x); see `training.activity`.
+        bound: on what one client adds; w is lowered for those above it.
 
     Returns:
         With p the client's user embedding and H its history, summed over the clients:
@@ -59,10 +62,13 @@ def curvature_update(
         The loss is summed without the weights.
     """
     if placement == STREAMED:
-        return streamed_update(item_vectors, histories, settings, cells or SHARE, activity_exponent=activity_exponent)
+        share = cells or SHARE
+        return streamed_update(
+            item_vectors, histories, settings, share, activity_exponent=activity_exponent, bound=bound
+        )
     cells = cells or (CELLS if "CPU" in placement.name else CELLS_OF_A_GPU)
     with tf.device(placement.name):
-        return _by_tensorflow(item_vectors, histories, settings, cells, placement, activity_exponent)
+        return _by_tensorflow(item_vectors, histories, settings, cells, placement, activity_exponent, bound)
 
 
 def _by_tensorflow(
@@ -72,13 +78,14 @@ def _by_tensorflow(
     cells: int,
     placement: Placement,
     activity_exponent: float,
+    bound: UserBound,
 ) -> ClientUpdate:
     add_batch = _add_batch_compiled if placement.xla else _add_batch
     vectors = tf.constant(item_vectors)
     gram = tf.matmul(vectors, vectors, transpose_a=True)
     if placement.mixed_precision:
         vectors = tf.cast(vectors, tf.bfloat16)
-    weights = tf.constant([settings.alpha, settings.regularization, activity_exponent], tf.float32)
+    weights = tf.constant([settings.alpha, settings.regularization, activity_exponent, *bound.limits], tf.float32)
     items, dim = item_vectors.shape
     shapes = {
         "item_gradient": (items, dim),
@@ -128,6 +135,7 @@ def _batch_sums(
         * tf.reduce_sum((counts + alpha * tf.cast(items, tf.float32)) * tf.reduce_sum(tf.square(embeddings), axis=1))
     )
     roots = tf.pow(tf.maximum(counts, 1.0), -weights[2] / 2) * tf.cast(counts > 0, tf.float32)
+    roots *= _lowered(roots, embeddings, residuals, counts, weights[3], weights[4])
     residuals *= roots[:, None]
     embeddings *= roots[:, None]
     energy = tf.reduce_sum(tf.square(embeddings), axis=1)
@@ -140,6 +148,17 @@ def _batch_sums(
         ACTIVITY: tf.reshape(tf.reduce_sum(tf.square(roots)), [1]),
     }
     return {name: sums[name] + array for name, array in batch.items()}, loss
+
+
+def _lowered(roots: Any, embeddings: Any, residuals: Any, counts: Any, row: Any, whole: Any) -> Any:
+    """What `UserBound.lowered` multiplies the roots by, of a padded batch."""
+    weights, energies = tf.square(roots), tf.reduce_sum(tf.square(embeddings), axis=1)
+    largest, squares = tf.reduce_max(tf.abs(residuals), axis=1), tf.reduce_sum(tf.square(residuals), axis=1)
+    rows = weights * tf.sqrt(energies) * tf.maximum(largest, tf.sqrt(energies))
+    wholes = weights * tf.sqrt(squares * energies + tf.square(energies) * (1 + counts) + 1)
+    tiny = np.finfo(np.float32).tiny
+    kept = tf.minimum(row / tf.maximum(rows, tiny), whole / tf.maximum(wholes, tiny))
+    return tf.sqrt(tf.minimum(kept, 1.0))
 
 
 _add_batch = tf.function(_batch_sums, reduce_retracing=True)

@@ -15,6 +15,7 @@ from feature_store.row_ranges import Catalogues
 from training.blend_choice import WITHOUT_VALIDATION, choose_blend
 from training.client_update import ITEM_COUNTS
 from training.cohort import population
+from training.compression.sizes import with_words
 from training.context import TrainedContext, train_context
 from training.context_rows import context_rows, require_known
 from training.device import AUTO, DeviceSettings, place
@@ -74,17 +75,21 @@ class TrainingRun:
 
         settings, train = self.settings, self.split.train
         everybody = population(train)
-        cohort, rounds = settings.cohort, settings.rounds
+        cohort, rounds, cells = settings.cohort, settings.rounds, 1
+        if settings.compression:
+            cohort, cells = len(everybody), settings.compression.cells
         if settings.privacy:
             cohort, rounds = len(everybody), plan(settings.privacy, len(everybody), self.tower.items).rounds
-        return run_rounds(
+        trained = run_rounds(
             self.algorithm,
-            simulation(self.algorithm, train, everybody, cohort, settings.seed),
+            simulation(self.algorithm, train, everybody, cohort, settings.seed, cells),
             state,
             rounds=rounds,
             patience=settings.patience,
             evaluate=ndcg if has_validation else None,
         )
+        sizes = (self.tower.items, self.tower.dim, settings.compression)
+        return ((after, with_words(report, *sizes)) for after, report in trained)
 
     def item_vectors(self, state: ServerState) -> Float32Array:
         """Q of that state, shape (items, dim)."""

@@ -86,8 +86,13 @@ def saved_rounds(
             reports.append(told)
             show(told)
         yield Trained(state, resumed_at, tuple(reports), tuple(log))
-        file.unlink(missing_ok=True)
-        log_file.unlink(missing_ok=True)
+        _remove(folder)
+
+
+def discard(folder: Path) -> None:
+    """Remove what is saved of a run; raises `BadInput` where another process is training."""
+    with _alone(folder):
+        _remove(folder)
 
 
 def state_file(folder: Path) -> Path:
@@ -98,6 +103,11 @@ def state_file(folder: Path) -> Path:
 def log_of_rounds(folder: Path) -> Path:
     """Where the log of rounds is."""
     return folder / "rounds.jsonl"
+
+
+def _remove(folder: Path) -> None:
+    state_file(folder).unlink(missing_ok=True)
+    log_of_rounds(folder).unlink(missing_ok=True)
 
 
 @contextmanager

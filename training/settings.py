@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from feature_store.fold_in import FoldInSettings
+from training.compression.settings import CompressionSettings
 from training.context_settings import ContextSettings
 from training.item_item_settings import ItemItemSettings
 from training.losses.names import LossName
@@ -32,6 +33,13 @@ class CurvatureSettings(BaseModel):
     momentum: float = Field(default=0.8, ge=0, lt=1, description="share of the old running means that is kept")
     activity_exponent: float = Field(
         default=0.3, ge=0, le=1, description="x: a client of n items counts by n^(−x); 0 counts all interactions alike"
+    )
+    row_bound: float | None = Field(
+        default=0.25,
+        ge=1e-9,
+        le=1e9,
+        allow_inf_nan=False,
+        description="the longest row that one client may add to an item's gradient; none bounds nothing",
     )
 
 
@@ -76,6 +84,7 @@ class AlgorithmSettings(BaseModel):
     fedavg: FedAvgSettings = FedAvgSettings()
     server: ServerSettings = FedAvgServer()
     aggregation: AggregationSettings = AggregationSettings()
+    compression: CompressionSettings | None = Field(default=None, description="of what cells send; none sends it whole")
 
     @model_validator(mode="before")
     @classmethod
@@ -100,6 +109,22 @@ class AlgorithmSettings(BaseModel):
         for name, asked in (("item_item", self.item_item.items), ("context", self.context.features)):
             if asked:
                 raise ValueError(f"{name} sends sums that no noise is added to; leave it out, or train without privacy")
+        return self
+
+    @model_validator(mode="after")
+    def _compressed_or_not(self) -> "AlgorithmSettings":
+        if self.compression is None:
+            return self
+        if self.algorithm != "curvature":
+            raise ValueError(f"compression is of the sums of algorithm curvature; got algorithm {self.algorithm}")
+        if self.aggregation != AggregationSettings(clip_norm=self.aggregation.clip_norm):
+            raise ValueError("compressed sums are added, and no rule of aggregation can tell them apart; leave it out")
+        unused = {"learning_rate", "decay_rounds", "momentum"}
+        if self.curvature.model_dump(include=unused) != CurvatureSettings().model_dump(include=unused):
+            raise ValueError(
+                f"compressed rounds have steps of their own: set learning_rate and decay_rounds of compression, and "
+                f"leave {', '.join(sorted(unused))} of curvature out"
+            )
         return self
 
     @model_validator(mode="after")

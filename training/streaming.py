@@ -24,6 +24,7 @@ from training.client_update import ACTIVITY, ITEM_COUNTS, ClientUpdate
 from training.histories import stored
 from training.shares import cores, share_out
 from training.small_products import gram, product
+from training.user_bound import UNBOUNDED, UserBound
 
 SHARE = 1 << 12  # entries that a thread takes at a time: a fraction of a millisecond, so that all are done together
 PIECE = 1 << 18  # entries read at a time: 2,600 clients of a hundred items
@@ -36,6 +37,7 @@ def streamed_update(
     share: int = SHARE,
     piece: int = PIECE,
     activity_exponent: float = 0.0,
+    bound: UserBound = UNBOUNDED,
 ) -> ClientUpdate:
     """The update that `training.reconstruction.curvature_update` tells of.
 
@@ -46,6 +48,7 @@ def streamed_update(
         share: entries that a thread takes at a time.
         piece: entries read at a time; a longer history is a piece of its own.
         activity_exponent: x of the clients' weights.
+        bound: on what one client adds.
 
     Raises:
         BadInput: a history names an item row that the item vectors do not have.
@@ -62,6 +65,7 @@ def streamed_update(
             sorting = threads.submit(_ByItem.of, entries, items)
             embeddings, residuals, local = _reconstruct(entries, catalogue, share, threads)
             roots = activity_roots(entries.lengths, activity_exponent)
+            roots = bound.lowered(roots, embeddings, residuals, entries.offsets)
             embeddings *= roots[:, None]
             residuals *= np.repeat(roots, entries.lengths)
             user_gram += gram(embeddings)

@@ -8,6 +8,8 @@ in the cell, by the same function in both.
 from collections.abc import Sequence
 from typing import Generic, NamedTuple, Protocol
 
+import numpy as np
+
 from feature_store.arrays import Int64Array
 from feature_store.errors import BadInput
 from training.algorithm import Algorithm, Data, Sent, Sent_contra
@@ -78,17 +80,21 @@ class Simulation(NamedTuple, Generic[Sent, Data]):
 
 
 def simulation(
-    algorithm: Algorithm[Sent, Data], data: Sequence[Data], clients: Int64Array, cohort: int, seed: int
+    algorithm: Algorithm[Sent, Data], data: Sequence[Data], clients: Int64Array, cohort: int, seed: int, cells: int = 1
 ) -> Simulation[Sent, Data]:
-    """Everybody in one cell.
+    """Everybody in one cell, or at random in several.
 
     Args:
         algorithm: what clients do, and how their updates become one.
         data: what each client has to train on.
         clients: the numbers in `data` of those that can take part, ascending; the population.
         cohort: clients a round; all of them where there are fewer.
-        seed: of the cohorts.
+        seed: of the cohorts, and of who is in which cell.
+        cells: how many; each has one client at the least.
     """
     if not len(clients):
         raise BadInput("a population has at least one client")
-    return Simulation(algorithm, [Cell(data, clients)], Cohorts(cohort, len(clients), seed))
+    if cells == 1:
+        return Simulation(algorithm, [Cell(data, clients)], Cohorts(cohort, len(clients), seed))
+    parts = np.array_split(np.random.default_rng([seed, cells]).permutation(clients), min(cells, len(clients)))
+    return Simulation(algorithm, [Cell(data, np.sort(part)) for part in parts], Cohorts(cohort, len(clients), seed))

@@ -88,3 +88,6 @@ SocialGraphOption: TypeAlias = Annotated[
 AdCountersOption: TypeAlias = Annotated[
     Path | None, typer.Option("--ad-counters", help="SQLite file of the counters of ads; a Redis holds them itself.")
 ]
+TenantOption: TypeAlias = Annotated[
+    str | None, typer.Option("--tenant", help="Whose person it is, where a server keeps tenants apart.")
+]

@@ -1,19 +1,17 @@
-"""`hearth people`: what a cell holds of people, their rights to it, and the keys that seal it."""
+"""`hearth people`: what a cell holds of people, and their rights to it; beside them its keys and ties."""
 
 import asyncio
 import json
 import sys
 import time
-from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime
-from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from feature_store.errors import BadInput
+from hearth.commands import people_keys, people_ties
 from hearth.commands.options import (
     AdCountersOption,
     CellOption,
@@ -21,12 +19,12 @@ from hearth.commands.options import (
     RedisSettingsOption,
     SocialGraphOption,
     StoreKeyOption,
+    TenantOption,
 )
 from hearth.terminal import ERR, OUT, print_json, table
 
 if TYPE_CHECKING:
     from feature_store.rights import ErasureReceipt
-    from feature_store.social_graph import SocialGraph
 
 _DAY = 86_400.0
 
@@ -35,25 +33,13 @@ app = typer.Typer(
     "Example: `hearth people export anna --store people.sqlite`",
     no_args_is_help=True,
 )
+app.add_typer(people_keys.app)
+app.add_typer(people_ties.app)
 
 UserArgument: TypeAlias = Annotated[
     str,
     typer.Argument(metavar="USER", help="The person's id; - reads it from stdin, where no list of processes has it."),
 ]
-
-
-TenantOption: TypeAlias = Annotated[
-    str | None, typer.Option("--tenant", help="Whose person it is, where a server keeps tenants apart.")
-]
-
-
-class TieName(StrEnum):
-    """The kinds of ties, as the command line names them."""
-
-    FOLLOW = "follow"
-    FRIEND = "friend"
-    BLOCK = "block"
-    MUTE = "mute"
 
 
 @app.command("export")
@@ -176,115 +162,6 @@ def forget(
         print_json({"before": day, "events": forgotten})
         return
     OUT.print(f"{forgotten:,} events from before {day} forgotten", soft_wrap=True)
-
-
-@app.command("new-key")
-def new_key(
-    store_key: Annotated[Path, typer.Option("--store-key", help="The key file of the store.")],
-    as_json: JsonOption = False,
-) -> None:
-    """Put a new key on top of a key file: the first step of a change of keys.
-
-    Then restart every server that has the store open, run `hearth people rotate`, and take the old keys away.
-
-    Example: `hearth people new-key --store-key store.keys`
-    """
-    from feature_store.encryption import add_key
-    from hearth.cells import require_file
-
-    require_file(store_key)
-    ring = add_key(store_key)
-    if as_json:
-        print_json({"store_key": str(store_key), "newest": ring.newest.hex()})
-        return
-    OUT.print(
-        f"{store_key} has a new key, {ring.newest.hex()}, on top; restart the servers of the store, then run "
-        "`hearth people rotate`",
-        soft_wrap=True,
-    )
-
-
-@app.command("rotate")
-def rotate(
-    store: CellOption,
-    social_graph: SocialGraphOption = None,
-    ad_counters: AdCountersOption = None,
-    store_key: StoreKeyOption = None,
-    redis_settings: RedisSettingsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Seal everything anew with the newest key; servers may go on meanwhile.
-
-    Once this has come to 0, and no server runs that had the old key as its newest, the old key can leave the file.
-
-    Example: `hearth people rotate --store people.sqlite --store-key store.keys`
-    """
-    from hearth.cells import cell_place, opened_cell, present_keys
-
-    place = cell_place(store, redis_settings, social_graph, ad_counters)
-
-    async def run() -> int:
-        async with opened_cell(place, store_key) as cell:
-            return await cell.rotate()
-
-    sealed = asyncio.run(run())
-    newest = present_keys(store_key).newest.hex()
-    if as_json:
-        print_json({"sealed": sealed, "newest": newest})
-        return
-    OUT.print(f"{sealed:,} values sealed anew with key {newest}", soft_wrap=True)
-
-
-@app.command("import-ties")
-def import_ties(
-    file: Annotated[Path, typer.Argument(help="CSV, plain or .gz: user_id, friend_id, and maybe timestamp.")],
-    kind: Annotated[TieName, typer.Option(help="What all of them are.")],
-    store: Annotated[
-        str, typer.Option("--store", metavar="PLACE", help="The social graph's SQLite file, or redis://host:port.")
-    ],
-    other: Annotated[str, typer.Option(help="The column with the other end.")] = "friend_id",
-    tenant: TenantOption = None,
-    store_key: StoreKeyOption = None,
-    redis_settings: RedisSettingsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Add ties to a social graph: all lines of the file or, if one is bad, none. Again, it changes nothing.
-
-    Ids are as clients send them. With `--tenant` they are that tenant's people, at both ends.
-
-    Example: `hearth people import-ties edges.csv.gz --kind friend --store social.sqlite`
-    """
-    from feature_store.redis_settings import with_password
-    from feature_store.social_graph_import import ImportedTies, read_ties
-    from feature_store.social_graph_import import import_ties as imported
-    from feature_store.social_graph_redis import open_redis_graph
-    from feature_store.social_graph_sqlite import open_sqlite_graph
-    from hearth.cells import present_keys
-    from hearth.cells import redis_settings as settings_of
-    from hearth.trust import store_keys
-    from serving.access.tenants import person_of
-
-    redis = settings_of(store, redis_settings)
-    known_as = partial(person_of, tenant)
-    for _ in read_ties(file, kind.value, other, known_as):  # before a key or a graph is made for it
-        pass
-    is_there = redis is None and Path(store).exists()
-    keys = present_keys(store_key if is_there else store_keys(store_key))
-
-    async def run() -> ImportedTies:
-        async with AsyncExitStack() as opened:
-            graph: SocialGraph
-            if redis is None:
-                graph = await opened.enter_async_context(open_sqlite_graph(Path(store), keys))
-            else:
-                graph = await opened.enter_async_context(open_redis_graph(with_password(redis), keys))
-            return await imported(file, kind.value, graph, other, known_as)
-
-    done = asyncio.run(run())
-    if as_json:
-        print_json({"lines": done.lines, "added": done.added})
-        return
-    OUT.print(f"{done.lines:,} lines, {done.added:,} new ties", soft_wrap=True)
 
 
 def _id(user: str) -> str:

@@ -1,7 +1,7 @@
 """`hearth serve`: recommendations over HTTP."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from pydantic import ValidationError
@@ -68,6 +68,18 @@ def serve(
         list[str] | None,
         typer.Option("--allow-origin", help="Whose web pages may ask, such as https://shop.example (CORS)."),
     ] = None,
+    index: Annotated[
+        Literal["auto", "exact", "int8", "inverted"],
+        typer.Option(help="By which items are found; auto: as suits the size of each catalogue."),
+    ] = "auto",
+    index_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--index-folder",
+            help="Folder of indexes and vectors, which the servers of this machine share in memory. "
+            "Default: each has its own.",
+        ),
+    ] = None,
     traces: Annotated[
         str | None,
         typer.Option(
@@ -125,6 +137,8 @@ def serve(
         host=host,
         port=port,
         placements_file=placements,
+        index=index,
+        index_folder=index_folder,
         api_keys=api_keys,
         open_to_all=open_to_all,
         certificate=certificate,

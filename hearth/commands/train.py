@@ -105,8 +105,8 @@ def train(
 ) -> None:
     """Train a federated two-tower model and publish it to the registry.
 
-    With --epsilon and --delta each person's whole history is protected: two sums with noise, of everybody, are all that
-    is released, and a ledger in the registry holds all trainings on these people to one budget.
+    With --epsilon and --delta each person's whole history is protected: three sums with noise, of everybody, are all
+    that is released, and a ledger in the registry holds all trainings on these people to one budget.
 
     The state is saved after each round: run the same command again after an interruption, and it goes on.
 

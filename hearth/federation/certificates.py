@@ -2,6 +2,7 @@
 
 import ipaddress
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,8 +41,10 @@ def ensure_authority(certificate: Path, key: Path) -> None:
     _keep(certificate, signed, key, private)
 
 
-def ensure_certificate(certificate: Path, key: Path, authority: Path, authority_key: Path) -> None:
-    """A certificate of this machine's loopback addresses, signed by the authority."""
+def ensure_certificate(
+    certificate: Path, key: Path, authority: Path, authority_key: Path, hosts: Sequence[str] = ()
+) -> None:
+    """A certificate of this machine's loopback addresses, and of those hosts, signed by the authority."""
     if _is_there(certificate, key):
         return
     issuer = x509.load_pem_x509_certificate(authority.read_bytes())
@@ -53,6 +56,7 @@ def ensure_certificate(certificate: Path, key: Path, authority: Path, authority_
         x509.DNSName("localhost"),
         x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
         x509.IPAddress(ipaddress.ip_address("::1")),
+        *map(_host, hosts),
     ]
     signed = (
         _builder(_name("localhost"), issuer.subject, private)
@@ -115,6 +119,13 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _name(text: str) -> x509.Name:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
 from flwr.cli.build import build_fab_from_files
 from flwr.common.serde import fab_to_proto, user_config_to_proto
@@ -20,11 +21,13 @@ from flwr.proto.control_pb2 import (
     RegisterNodeRequest,
     StartRunRequest,
     StopRunRequest,
+    UnregisterNodeRequest,
 )
 from flwr.supercore.control.control_http_client import ControlHttpClient
 from flwr.supercore.fab import Fab
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 
+from feature_store.errors import BadInput
 from hearth.federation.ports import reach_loopback_directly
 from training.federation.errors import FederationError
 
@@ -66,6 +69,19 @@ class RunState(NamedTuple):
         return self.status == "finished"
 
 
+class Node(NamedTuple):
+    """A SuperNode as the SuperLink knows it.
+
+    public_key: in PEM.
+    is_out: it was let in and is no more; Flower lets a key in once.
+    """
+
+    node_id: int
+    name: str
+    public_key: bytes
+    is_out: bool
+
+
 class Control:
     """One SuperLink's Control API; each method raises `FederationError` where it does not answer, or refuses."""
 
@@ -77,10 +93,19 @@ class Control:
 
         public_key: in OpenSSH's form, of the curve P-384.
         """
-        pem = load_ssh_public_key(public_key).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        known = {node.name for node in self._asked(self._client.ListNodes, ListNodesRequest()).nodes_info}
+        pem = in_pem(public_key)
+        known = {node.name for node in self.nodes() if not node.is_out}
         if name not in known:
             self._asked(self._client.RegisterNode, RegisterNodeRequest(public_key=pem, name=name))
+
+    def nodes(self) -> list[Node]:
+        """All SuperNodes that were ever let in."""
+        nodes = self._asked(self._client.ListNodes, ListNodesRequest()).nodes_info
+        return [Node(node.node_id, node.name, node.public_key, node.status == "unregistered") for node in nodes]
+
+    def unregister(self, node_id: int) -> None:
+        """Let that SuperNode in no more; its key is of no use from then on."""
+        self._asked(self._client.UnregisterNode, UnregisterNodeRequest(node_id=node_id))
 
     def online(self) -> list[str]:
         """The names of the SuperNodes that are there."""
@@ -119,6 +144,14 @@ class Control:
             ) from error
         except httpx.HTTPError as error:
             raise FederationError(f"the SuperLink does not answer: {type(error).__name__}: {error}") from error
+
+
+def in_pem(public_key: bytes) -> bytes:
+    """A public key in OpenSSH's form, in PEM; raises `BadInput` for what is none."""
+    try:
+        return load_ssh_public_key(public_key).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise BadInput(f"not a public key in OpenSSH's form: {error}") from error
 
 
 @contextmanager

@@ -6,14 +6,16 @@ lock                         held by the supervisor
 certificates/                the authority's certificate and key, and the SuperLink's
 superexec.secret             what a superexec shows the SuperLink
 superlink.sqlite             the SuperLink's state
-centre/                      requests and outcomes of runs
+centre/                      requests and outcomes of runs, how sums are added, the public node keys
 registry/                    checkpoints, and the state of an unfinished training
 flower/                      what Flower keeps at the centre
 signing-key.pem, .pub        who publishes
-cells/NAME/                  the node's key, the store and its keys, the trainer's settings, folder and socket
+cells/NAME/                  the node's key, the public ones of all cells, the store and its keys, the trainer's
+                             settings, folder and socket
 logs/                        a file for each process
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,9 @@ from feature_store.durable import create
 from feature_store.errors import BadInput
 from feature_store.faults import faults_of
 from training.federation.cell import LEAST_PEOPLE
+from training.federation.centre_sums import NODE_KEYS
+from training.federation.trainer_socket import LONGEST_PATH
+from training.secure_aggregation.terms import LEAST_CLIENTS
 
 
 class Plan(BaseModel):
@@ -32,6 +37,16 @@ class Plan(BaseModel):
 
     cells: tuple[str, ...] = Field(min_length=1, max_length=64)
     least_people: int = Field(default=LEAST_PEOPLE, ge=2)
+    plain_sums: bool = False
+    announced_draws: bool = False
+
+    def require_possible(self) -> None:
+        """Raise `BadInput` for masks with too few cells."""
+        if not self.plain_sums and len(self.cells) < LEAST_CLIENTS:
+            raise BadInput(
+                f"masks hide what a cell adds from {LEAST_CLIENTS} cells on; asked for are {len(self.cells)}. Take "
+                f"--cells {LEAST_CLIENTS}, or --plain-sums, with which the centre sees the sums of each cell"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +65,11 @@ class CellFolder:
     def public_key(self) -> Path:
         """Its public half."""
         return self.folder / "node-key.pub"
+
+    @property
+    def pinned(self) -> Path:
+        """The public keys of all cells, as this one knows them."""
+        return self.folder / "pinned"
 
     @property
     def secret(self) -> Path:
@@ -154,6 +174,11 @@ class Layout:
         return self.folder / "centre"
 
     @property
+    def node_keys(self) -> Path:
+        """The public keys of all cells, as the centre knows them."""
+        return self.centre / NODE_KEYS
+
+    @property
     def registry(self) -> Path:
         """Checkpoints."""
         return self.folder / "registry"
@@ -177,6 +202,15 @@ class Layout:
         """The files of that cell."""
         return CellFolder(name, self.folder / "cells" / name)
 
+    def require_short(self, plan: Plan) -> None:
+        """Raise `BadInput` where the folder's path leaves no room for those of the cells' sockets."""
+        longest = max((self.cell(name).socket for name in plan.cells), key=lambda path: len(os.fsencode(path)))
+        if (size := len(os.fsencode(longest))) > LONGEST_PATH:
+            raise BadInput(
+                f"a trainer listens on a socket whose path has {LONGEST_PATH} bytes at most; {longest} has {size}. "
+                f"Name a folder nearer to the root"
+            )
+
     def plan(self) -> Plan:
         """What the federation consists of; raises `BadInput` where there is none in this folder."""
         try:
@@ -197,7 +231,11 @@ class Layout:
         if held != plan:
             raise BadInput(
                 f"{self.folder} holds a federation of {len(held.cells)} cells with sums over at least "
-                f"{held.least_people} people; asked for are {len(plan.cells)} and {plan.least_people}. "
-                f"Name another folder"
+                f"{held.least_people} people, {_how(held)}; asked for are {len(plan.cells)} and {plan.least_people}, "
+                f"{_how(plan)}. Name another folder"
             )
         return held
+
+
+def _how(plan: Plan) -> str:
+    return "in the clear" if plan.plain_sums else "under masks"

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from hearth.federation.alone import ENDING_SECONDS, alone, clean_up
 from hearth.federation.control import Control, RunState
 from hearth.federation.layout import Layout
 from training.federation.centre import Request, RunOutcome, read_outcome, write_request
 from training.federation.errors import FederationError
+from training.federation.one_run import is_over
 from training.run_log import RoundRecord
 from training.saved_rounds import log_of_rounds
 
@@ -48,14 +50,34 @@ def run_to_end(
     show: Callable[[RoundRecord], None],
     restarted: Callable[[str], None] = lambda _: None,
 ) -> RunOutcome:
+    """`run_request` in the centre of that federation, alone; what one that was killed had asked for is stopped first.
+
+    Raises:
+        AlreadyTraining: another training is under way; nothing is asked for then.
+    """
+    with alone(layout.centre) as turn:
+        if turn.crashed is not None:
+            clean_up(control, turn.crashed, layout.centre)
+        return run_request(control, layout.centre, request, show, restarted, turn.began)
+
+
+def run_request(
+    control: Control,
+    centre: Path,
+    request: Request,
+    show: Callable[[RoundRecord], None],
+    restarted: Callable[[str], None] = lambda _: None,
+    began: Callable[[int], None] = lambda _: None,
+) -> RunOutcome:
     """Let the federation do what the request asks for.
 
     Args:
         control: of its SuperLink.
-        layout: of its files.
+        centre: the folder of requests that the ServerApp reads.
         request: see there.
         show: told of each round as it is done.
         restarted: told why the run is asked for again.
+        began: told the number of each run that is asked for.
 
     Raises:
         FederationError: the run failed; the message says why. Or the SuperLink is gone for good.
@@ -64,10 +86,13 @@ def run_to_end(
     for attempt in range(1 + RESTARTS):
         if attempt:
             restarted(why)
+            is_over(centre, ENDING_SECONDS)  # where Flower has only missed it, it ends by itself
         name = f"request-{secrets.token_hex(6)}"
-        write_request(layout.centre, name, request.model_copy(update={"fresh": request.fresh and not attempt}))
-        state = _watched(control, control.start(name), lambda: shown.look(rounds_so_far(request.registry)))
-        outcome = read_outcome(layout.centre, name)
+        write_request(centre, name, request.model_copy(update={"fresh": request.fresh and not attempt}))
+        run_id = control.start(name)
+        began(run_id)
+        state = _watched(control, run_id, lambda: shown.look(rounds_so_far(request.saved)))
+        outcome = read_outcome(centre, name)
         if outcome is not None and outcome.error is not None:
             raise FederationError(outcome.error)
         if outcome is not None:
@@ -79,10 +104,10 @@ def run_to_end(
     raise FederationError(f"the run failed {1 + RESTARTS} times without saying why; Flower says: {why}")
 
 
-def rounds_so_far(registry: Path) -> list[RoundRecord]:
+def rounds_so_far(saved: Path) -> list[RoundRecord]:
     """The rounds on record of a training that goes on; the half of a line that is being written is left out."""
     try:
-        lines = log_of_rounds(registry / "training").read_bytes().splitlines()
+        lines = log_of_rounds(saved).read_bytes().splitlines()
     except FileNotFoundError:
         return []
     records = []

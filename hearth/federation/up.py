@@ -50,15 +50,16 @@ def run_up(layout: Layout, plan: Plan, public_key: Path, stop: Event, told: Call
 
     Raises:
         BadInput: another process keeps this federation running.
-        FederationError: something did not start; the logs say why.
+        FederationError: something did not start, or ends again and again; the logs say why.
     """
     reach_loopback_directly()
-    with alone(layout):
+    with supervised(layout):
         end_leftovers(layout.folder)
-        make_files(layout, plan.cells, plan.least_people, public_key)
+        make_files(layout, plan, public_key)
         port, *node_ports = free_ports(1 + len(plan.cells))
         address = f"{LOOPBACK}:{port}"
-        about = {"address": address, "cells": plan.cells, "folder": str(layout.folder)}
+        about: dict[str, Any] = {"address": address, "cells": plan.cells, "folder": str(layout.folder)}
+        about["secure_sums"] = not plan.plain_sums
         supervisor = Supervisor(layout.logs, environment(layout), layout.status, about)
         try:
             _start(layout, plan, supervisor, port, node_ports, stop)
@@ -92,25 +93,29 @@ def _start(
         _require_ready(supervisor, [*nodes, *trainers], until, stop)
         for cell, own in zip(cells, node_ports, strict=True):
             supervisor.start(supernode_superexec(layout, cell, own))
-        while not stop.is_set() and len(online := control.online()) < len(cells):
-            if time.monotonic() > until:
-                raise FederationError(
-                    f"not online within {START_SECONDS:g} seconds: "
-                    f"{', '.join(set(plan.cells) - set(online))}; {layout.logs} says more"
-                )
-            supervisor.look()
-            stop.wait(0.2)
+        are_online = supervisor.wait_until(lambda: len(control.online()) >= len(cells), until - time.monotonic(), stop)
+        if not are_online and not stop.is_set():
+            missing = sorted(set(plan.cells) - set(control.online()))
+            raise FederationError(
+                f"not online within {START_SECONDS:g} seconds: {', '.join(missing)}; {layout.logs} says more"
+            )
 
 
 def read_status(layout: Layout) -> dict[str, Any]:
-    """What runs; raises `BadInput` where nothing does."""
+    """What runs; raises `BadInput` where nothing does, or where the file does not say it."""
     try:
         status = json.loads(layout.status.read_bytes())
     except FileNotFoundError:
         raise BadInput(f"no federation of {layout.folder} runs; `hearth federation up` starts it") from None
-    if not isinstance(status, dict):
-        raise BadInput(f"{layout.status} is not the status of a federation")
-    return status
+    except ValueError:  # no JSON, or no text
+        status = None
+    due = (("address", str), ("pid", int), ("processes", dict))
+    if isinstance(status, dict) and all(isinstance(status.get(name), kind) for name, kind in due):
+        return status
+    raise BadInput(
+        f"{layout.status} is not the status of a federation; `hearth federation down` ends what runs, and `up` writes "
+        f"it anew"
+    )
 
 
 def take_down(layout: Layout, seconds: float = 30.0) -> int:
@@ -121,9 +126,9 @@ def take_down(layout: Layout, seconds: float = 30.0) -> int:
     """
     layout.plan()
     before = processes_of(layout.folder)
-    with suppress(BadInput, KeyError):
-        supervisor = int(read_status(layout)["pid"])
-        if is_held(layout):
+    if is_held(layout):
+        supervisor = _supervisor(layout)
+        with suppress(ProcessLookupError):
             os.kill(supervisor, signal.SIGTERM)
             until = time.monotonic() + seconds
             while is_held(layout) and time.monotonic() < until:
@@ -133,6 +138,12 @@ def take_down(layout: Layout, seconds: float = 30.0) -> int:
     end_leftovers(layout.folder)
     layout.status.unlink(missing_ok=True)
     return len(before)
+
+
+def _supervisor(layout: Layout) -> int:
+    """The process that holds the lock, as it has written there; one of an earlier version is in the status."""
+    text = layout.lock.read_text()
+    return int(text) if text.isdecimal() else int(read_status(layout)["pid"])
 
 
 def is_held(layout: Layout) -> bool:
@@ -155,6 +166,14 @@ def alone(layout: Layout) -> Iterator[None]:
             raise BadInput(
                 f"the federation of {layout.folder} runs already; `hearth federation down` ends it"
             ) from error
+        yield
+
+
+@contextmanager
+def supervised(layout: Layout) -> Iterator[None]:
+    """Be the only supervisor, and say in the lock which process that is; raises `BadInput` where there is one."""
+    with alone(layout):
+        layout.lock.write_text(str(os.getpid()))
         yield
 
 

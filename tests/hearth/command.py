@@ -64,10 +64,10 @@ class Command:
             **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"), NOWHERE),
         }
 
-    def run(self, *arguments: str | Path, python: tuple[str, ...] = COMMAND) -> Ended:
-        """Run it to its end."""
+    def run(self, *arguments: str | Path, python: tuple[str, ...] = COMMAND, patience: float = PATIENCE) -> Ended:
+        """Run it to its end, for which it has so many seconds."""
         with self.started(*arguments, python=python) as process:
-            stdout, stderr = process.communicate(timeout=PATIENCE)
+            stdout, stderr = process.communicate(timeout=patience)
         return Ended(process.returncode, stdout.decode(), stderr.decode())
 
     def run_watched(self, *arguments: str | Path) -> Ended:

@@ -133,12 +133,12 @@ def test_evaluation_says_where_the_split_is_not_the_one_trained_on(trained: Trai
     assert "not the split that the checkpoint was trained on" in ended.stderr
 
 
-def test_a_server_says_its_address_and_answers_as_the_checkpoint_does(trained: Trained) -> None:
+def test_a_server_says_its_address_and_answers_as_the_checkpoint_does(trained: Trained, tmp_path: Path) -> None:
     command = Command(trained.command.key.parent)
     command.environment["HEARTH_REGISTRY"] = str(trained.registry)
     checkpoint = command.registry(trained.registry).load(trained.checkpoint_id)
     seen = ["i2", "i4", "i6"]
-    with command.started("serve", "--port", "0") as server:
+    with command.started("serve", "--port", "0", "--index", "int8", "--index-folder", tmp_path) as server:
         assert server.stdout is not None
         assert server.stderr is not None
         address = server.stdout.readline().decode().strip()
@@ -146,6 +146,7 @@ def test_a_server_says_its_address_and_answers_as_the_checkpoint_does(trained: T
         with httpx.Client(base_url=address, timeout=PATIENCE, trust_env=False) as client:
             until(lambda: client.get("/readyz").status_code == 200, lambda: client.get("/readyz").text)
             body = {"session_events": [{"item_id": item_id} for item_id in seen], "k": 10}
+            until(lambda: len(list(tmp_path.glob("*.int8.*"))) == 1, lambda: str(list(tmp_path.iterdir())))
             reply = client.post("/v1/placements/home:recommend", json=body).json()
         server.send_signal(signal.SIGINT)
         stdout, stderr = server.communicate(timeout=PATIENCE)

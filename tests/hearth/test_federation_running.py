@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from feature_store.errors import BadInput
+from hearth.federation.alone import AlreadyTraining, alone
 from hearth.federation.control import RunState
 from hearth.federation.layout import Layout
 from hearth.federation.running import RESTARTS, run_to_end
@@ -59,7 +60,7 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def request(layout: Layout, *, fresh: bool = False) -> Request:
-    return Request(registry=layout.registry, signing_key=layout.signing_key, fresh=fresh)
+    return Request(registry=str(layout.registry), signing_key=layout.signing_key, fresh=fresh)
 
 
 def does_round(layout: Layout, number: int) -> Callable[[str], RunState]:
@@ -133,6 +134,29 @@ def test_a_superlink_that_is_away_for_a_while_is_waited_for_and_ctrl_c_stops_the
     with pytest.raises(KeyboardInterrupt):
         run_to_end(centre, layout, request(layout), lambda _: None)
     assert centre.stopped == [0]
+
+
+def test_while_somebody_trains_nothing_is_asked_for(layout: Layout) -> None:
+    centre = Centre(layout)
+    with alone(layout.centre), pytest.raises(AlreadyTraining, match="another training is under way"):
+        run_to_end(centre, layout, request(layout), lambda _: None)
+    assert centre.requests == []
+
+
+def test_the_run_of_a_command_that_was_interrupted_is_stopped_before_the_next_asks(layout: Layout) -> None:
+    def interrupted(_: str) -> RunState:
+        raise KeyboardInterrupt
+
+    def running(_: str) -> RunState:
+        assert centre.requests == centre.requests[:1]
+        return RunState("running", "", "")
+
+    outcome = RunOutcome(checkpoint_id="r0004-abc")
+    centre = Centre(layout, [interrupted, running, lambda _: DONE], [ends(layout, outcome, DONE)])
+    with pytest.raises(KeyboardInterrupt):
+        run_to_end(centre, layout, request(layout), lambda _: None)
+    assert run_to_end(centre, layout, request(layout), lambda _: None) == outcome
+    assert centre.stopped == [0, 0]
 
 
 @pytest.mark.parametrize("name", ["../x", "", "a/b", "A", 3, None])

@@ -18,6 +18,7 @@ from hearth.federation.child import MARK, ChildSpec, processes_of, start
 from hearth.federation.layout import Layout, Plan
 from hearth.federation.supervisor import Supervisor
 from hearth.federation.up import alone, is_held, take_down
+from training.federation.errors import FederationError
 
 PATIENCE = 30.0
 SLEEPS = (sys.executable, "-c", "import time; time.sleep(600)")
@@ -115,6 +116,59 @@ def test_readiness_is_waited_for_and_who_is_not_ready_is_named(tmp_path: Path) -
         assert supervisor.wait_until_ready(["late"], 0.1, threading.Event()) == []
     finally:
         supervisor.end()
+
+
+ENDS = (sys.executable, "-c", "import sys; print('what', flush=True); print('is wrong'); sys.exit(3)")
+
+
+def waiting(folder: Path, *specs: ChildSpec) -> Supervisor:
+    """A supervisor that has started these."""
+    (folder / "logs").mkdir()
+    environment = {**os.environ, MARK: str(folder)}
+    supervisor = Supervisor(folder / "logs", environment, folder / "status.json", {}, pause_seconds=0.05)
+    for spec in specs:
+        supervisor.start(spec)
+    return supervisor
+
+
+def test_one_that_ends_again_and_again_is_waited_for_no_longer_and_its_last_words_are_told(tmp_path: Path) -> None:
+    never = ChildSpec("never", SLEEPS, is_ready=lambda: False)
+    supervisor = waiting(tmp_path, never, ChildSpec("ends", ENDS, most_ends=2))
+    (tmp_path / "logs" / "never.log").write_text("of another")
+    log = tmp_path / "logs" / "ends.log"
+    said = f"ends ended 2 times in a row, the last time with status 3. The end of {log}:\n" + "what\nis wrong\n" * 2
+    try:
+        with pytest.raises(FederationError) as raised:
+            supervisor.wait_until_ready(["never"], PATIENCE, threading.Event())
+        assert str(raised.value) == said.rstrip()
+    finally:
+        supervisor.end()
+
+
+def test_one_that_ended_less_often_than_it_may_is_waited_for(tmp_path: Path) -> None:
+    counting = "import pathlib, sys, time; runs = pathlib.Path(sys.argv[1]); runs.open('a').write('.');"
+    counting += "sys.exit(1) if len(runs.read_text()) < 3 else time.sleep(600)"
+    runs = tmp_path / "runs"
+    arguments = (sys.executable, "-c", counting, str(runs))
+    spec = ChildSpec("third", arguments, is_ready=lambda: runs.exists() and len(runs.read_text()) == 3)
+    supervisor = waiting(tmp_path, spec)
+    try:
+        assert supervisor.wait_until_ready(["third"], PATIENCE, threading.Event()) == []
+    finally:
+        supervisor.end()
+
+
+def test_of_a_long_log_the_last_ten_lines_are_told_whatever_bytes_are_in_it(tmp_path: Path) -> None:
+    program = "import sys; sys.stdout.buffer.write(b''.join(b'%d \\xff' % n + b'x' * 100 + b'\\n' for n in range(500)))"
+    spec = ChildSpec("ends", (sys.executable, "-c", program), is_ready=lambda: False, most_ends=1)
+    supervisor = waiting(tmp_path, spec)
+    try:
+        with pytest.raises(FederationError) as raised:
+            supervisor.wait_until_ready(["ends"], PATIENCE, threading.Event())
+    finally:
+        supervisor.end()
+    _, *lines = str(raised.value).splitlines()
+    assert lines == [f"{number} \N{REPLACEMENT CHARACTER}{'x' * 100}" for number in range(490, 500)]
 
 
 def test_down_ends_what_a_killed_supervisor_has_left_and_says_how_much(tmp_path: Path) -> None:

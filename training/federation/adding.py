@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from training.federation.errors import BadMessage, TooFewCells
 from training.federation.exchange import Exchange
+from training.federation.plausible import require_plausible
 from training.federation.sums import Form, Sums, added
 from training.federation.tasks import SumsHeader, TaskMessage
 from training.federation.wire import reply_from_bytes, task_to_bytes
@@ -19,7 +20,7 @@ class Total(NamedTuple):
     """The sum over some cells.
 
     cells: whose sums are in it, ascending.
-    failures: why others' are not, in words, by cell.
+    failures: why others' are not, in words, by cell; and what went wrong later with a cell whose sums are.
     downlink_bytes, uplink_bytes: sent to all cells asked, and received from them, as the messages are.
     """
 
@@ -79,6 +80,5 @@ def _sums(content: bytes, task: TaskMessage, form: Form) -> Sums:
         raise BadMessage(f"sums of kind {task.header.kind} are due; got {reply.header.of}")
     sums = Sums(reply.header.numbers, reply.arrays)
     sums.require(form)
-    if min(sums.numbers.values()) < 0:
-        raise BadMessage(f"numbers of people, items and losses are no less than 0; got {dict(sums.numbers)}")
+    require_plausible(sums)
     return sums

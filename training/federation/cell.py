@@ -11,20 +11,27 @@ from typing import NamedTuple
 
 import numpy as np
 
+from feature_store.arrays import Float32Array, Int64Array
 from feature_store.durable import replace
 from feature_store.errors import BadInput, HearthError
 from feature_store.refold import refold
 from feature_store.registry import Registry
 from feature_store.stores import LocalStores
 from training.evaluation import fold_in_scorer, rank_everybody
+from training.federation.compressed_rounds import announcement_of, compressed_sums
+from training.federation.draws import own_seed
 from training.federation.errors import FederationError, Refused, TooFewPeople
 from training.federation.people import People, read_people
+from training.federation.private_cell import CellReleases
+from training.federation.run_rules import RunRules
 from training.federation.sums import Sums, of_update
 from training.federation.tasks import (
     AdoptionTask,
     Arrays,
+    CompressedTask,
     EvaluationTask,
     PopulationTask,
+    PrivateTask,
     RefusalHeader,
     ReplyMessage,
     RoundTask,
@@ -32,7 +39,7 @@ from training.federation.tasks import (
     TaskMessage,
 )
 from training.federation.wire import item_ids_from_array, reply_to_bytes, task_from_bytes, task_to_bytes
-from training.histories import Chosen
+from training.histories import Chosen, Histories
 from training.streaming import streamed_update
 from training.transport import Cohorts
 
@@ -58,14 +65,24 @@ class TrainingCell:
     registry: where promoted checkpoints are read from, with the keys that this cell trusts; None adopts none.
     folder: what outlives the process: the task that the present run began with, which says nothing of people.
     least_people: see `LEAST_PEOPLE`.
+    releases: of noised sums, and the budget they keep to; by default in that folder, and without one.
+    draws: the cell's secret (`training.federation.draws`); None draws cohorts by the announced seed, as a simulation.
     """
 
     def __init__(
-        self, stores: LocalStores, registry: Registry | None, folder: Path, least_people: int = LEAST_PEOPLE
+        self,
+        stores: LocalStores,
+        registry: Registry | None,
+        folder: Path,
+        least_people: int = LEAST_PEOPLE,
+        releases: CellReleases | None = None,
+        draws: bytes | None = None,
     ) -> None:
         if least_people < 2:
             raise BadInput(f"a sum over one person is that person's: least_people is at least 2; got {least_people}")
         self._stores, self._registry, self._least = stores, registry, least_people
+        self._releases, self._draws = releases or CellReleases(folder), draws
+        self._rules = RunRules(folder / "runs.json")
         self._begun = folder / "run.safetensors"
         self._run: _Run | None = None
 
@@ -82,37 +99,71 @@ class TrainingCell:
             return reply_to_bytes(ReplyMessage(RefusalHeader(error=type(error).__name__, reason=reason)))
         return reply_to_bytes(ReplyMessage(SumsHeader(of=task.header.kind, numbers=sums.numbers), sums.arrays))
 
-    async def sums(self, task: TaskMessage) -> Sums:
+    async def sums(self, task: TaskMessage, together: int = 1) -> Sums:
         """What a task asks for, over this cell's people: before anything masks it, if anything does.
+
+        together: the sums of so many cells at the least come to be known as one; 1 where nothing masks them.
 
         Raises:
             Refused: this cell will not do that; TooFewPeople is one reason.
             HearthError: the store or the registry cannot be read, or the task is not acceptable.
         """
-        header = task.header
-        match header:
+        self._releases.require_allowed(task.header)
+        sums = await self._computed(task, together)
+        await asyncio.to_thread(self._rules.require, task)  # of what is refused nothing is let out, and nothing kept
+        return sums
+
+    async def _computed(self, task: TaskMessage, together: int) -> Sums:
+        match header := task.header:
             case PopulationTask():
                 return await self._begin(task, header)
+            case PrivateTask():
+                run = await self._current(header.run_id)
+                return await asyncio.to_thread(self._releases.release, run.people, run.items, task, header, together)
             case RoundTask():
                 people = (await self._taken_up(header.run_id, task.arrays)).people
-                return await asyncio.to_thread(round_sums, people, header, task.arrays, self._least)
+                seed = own_seed(self._draws, header)
+                return await asyncio.to_thread(round_sums, people, header, task.arrays, self._least, seed)
+            case CompressedTask():
+                asked = announcement_of(header, task.arrays)
+                people = (await self._taken_up(header.run_id, {"item_vectors": asked.vectors})).people
+                return await asyncio.to_thread(compressed_sums, people, header, asked)
             case EvaluationTask():
-                people = (await self._taken_up(header.run_id, task.arrays)).people
-                return await asyncio.to_thread(evaluation_sums, people, header, task.arrays, self._least)
+                run = await self._taken_up(header.run_id, task.arrays, whole=False)
+                return await asyncio.to_thread(evaluation_sums, run.people, run.items, header, task.arrays, self._least)
             case AdoptionTask():
                 return await self._adopt(header)
 
     async def _begin(self, task: TaskMessage, header: PopulationTask) -> Sums:
         vocabulary = item_ids_from_array(task.arrays["item_ids"])
-        people = await read_people(self._stores.events, vocabulary, header.held_out)
-        _require_people(len(people.clients), self._least)
+        people = await read_people(self._stores.events, vocabulary, header.held_out, header.since)
+        # Where sums are private, how many people a store has is public, and how many have met an item of a vocabulary
+        # that the server chooses is not.
+        clients = len(people.train) if header.private else len(people.clients)
+        _require_people(clients, self._least)
         self._run = _Run(header.run_id, len(vocabulary), people)
         await asyncio.to_thread(replace, self._begun, task_to_bytes(task), 0o600)
-        counted = {"clients": len(people.clients), "judged": len(people.judged)}
+        if header.private:
+            return Sums({"clients": float(clients)}, {})
+        judged_new = int(np.count_nonzero(people.held_out_since(header.since)[0].lengths))
+        counted = {"clients": clients, "judged": len(people.judged)}
+        counted |= {"judged_new": judged_new, "new_items": people.new_items}
         left_out = {"unknown_items": people.unknown_items, "unreadable": people.unreadable}
         return Sums({name: float(number) for name, number in (counted | left_out).items()}, {})
 
-    async def _taken_up(self, run_id: str, arrays: Arrays) -> _Run:
+    async def _taken_up(self, run_id: str, arrays: Arrays, *, whole: bool = True) -> _Run:
+        """The run of that id, for item vectors that it can compute with.
+
+        whole: the item vectors are of all its items, and not of the first ones alone.
+        """
+        run, vectors = await self._current(run_id), arrays["item_vectors"]
+        if len(vectors) > run.items or (whole and len(vectors) < run.items) or not vectors.size:
+            raise Refused(f"item vectors of the run's {run.items} items are due; got the shape {vectors.shape}")
+        if (largest := float(np.abs(vectors).max())) > _LARGEST:
+            raise Refused(f"the numbers of item vectors are at most {_LARGEST:g}; got {largest:g}")
+        return run
+
+    async def _current(self, run_id: str) -> _Run:
         """The run of that id, taken up anew where this process has been started since."""
         if self._run is None and self._begun.exists():
             begun = task_from_bytes(await asyncio.to_thread(self._begun.read_bytes))
@@ -121,11 +172,6 @@ class TrainingCell:
         if self._run is None or self._run.run_id != run_id:
             held = "none" if self._run is None else self._run.run_id
             raise Refused(f"this cell has taken up run {held}; the task is of run {run_id}")
-        vectors = arrays["item_vectors"]
-        if len(vectors) != self._run.items or not vectors.size:
-            raise Refused(f"item vectors of the run's {self._run.items} items are due; got the shape {vectors.shape}")
-        if (largest := float(np.abs(vectors).max())) > _LARGEST:
-            raise Refused(f"the numbers of item vectors are at most {_LARGEST:g}; got {largest:g}")
         return self._run
 
     async def _adopt(self, task: AdoptionTask) -> Sums:
@@ -140,21 +186,28 @@ class TrainingCell:
         return Sums({"people": float(done.people), "folded": float(done.folded), "failed": float(done.failed)}, {})
 
 
-def round_sums(people: People, task: RoundTask, arrays: Arrays, least: int) -> Sums:
+def round_sums(people: People, task: RoundTask, arrays: Arrays, least: int, seed: int) -> Sums:
     """The update of this cell's part of the cohort.
+
+    seed: of the draw.
 
     Raises:
         TooFewPeople: that part is smaller than `least`.
     """
-    cohort = Cohorts(task.cohort, task.population, task.seed).of_cell(people.clients, task.round_number)
+    cohort = Cohorts(task.cohort, task.population, seed).of_cell(people.clients, task.round_number)
     _require_people(len(cohort), least)
     loss = task.loss
     vectors, histories = arrays["item_vectors"], Chosen(people.train, cohort)
-    return of_update(streamed_update(vectors, histories, loss.fold_in, activity_exponent=loss.activity_exponent))
+    update = streamed_update(
+        vectors, histories, loss.fold_in, activity_exponent=loss.activity_exponent, bound=loss.bound
+    )
+    return of_update(update)
 
 
-def evaluation_sums(people: People, task: EvaluationTask, arrays: Arrays, least: int) -> Sums:
+def evaluation_sums(people: People, items: int, task: EvaluationTask, arrays: Arrays, least: int) -> Sums:
     """How well those with held-out items are served, as `training.evaluation.evaluate` measures it, summed.
+
+    items: of the run; the item vectors may be of the first ones alone, and the others are then never ranked.
 
     Raises:
         TooFewPeople: fewer than `least` are judged.
@@ -163,18 +216,33 @@ def evaluation_sums(people: People, task: EvaluationTask, arrays: Arrays, least:
     if discounts.shape != vectors.shape[:1]:
         raise Refused(f"a discount for each of {len(vectors)} items is due; got {len(discounts)}")
     most = -(-task.most * len(people.clients) // task.population)
-    judged = len(people.judged)
+    wanted, older = people.held_out_since(task.since)
+    judged = int(np.count_nonzero(wanted.lengths))
+    if 2 * most > judged:  # everybody else's sums would be the difference of two evaluations
+        most = 0
     _require_people(min(judged, most) if most else judged, least)
     recall, ndcg, hr_10, count = 0.0, 0.0, 0.0, 0
     shown = np.zeros(len(vectors), np.float32)
-    score = fold_in_scorer(vectors, people.train, task.loss.fold_in, None, discounts)
-    for ranked in rank_everybody(score, len(vectors), people.held_out, [people.train], most):
+    known = fold_in_scorer(vectors, _rows_below(len(vectors), people.train), task.loss.fold_in, None, discounts)
+
+    def score(clients: Int64Array) -> Float32Array:
+        scores = known(clients)
+        return np.pad(scores, ((0, 0), (0, items - len(vectors))), constant_values=np.float32(-np.inf))
+
+    for ranked in rank_everybody(score, items, wanted, [people.train, older], most):
         recall += float(ranked.recall.sum())
         ndcg += float(ranked.ndcg.sum())
         hr_10 += float(ranked.hr_10.sum())
         count += len(ranked.clients)
         np.add.at(shown, ranked.top[ranked.is_there], np.float32(1))
     return Sums({"recall": recall, "ndcg": ndcg, "hr_10": hr_10, "people": float(count)}, {"shown": shown})
+
+
+def _rows_below(items: int, histories: Histories) -> Histories:
+    """What of everybody's history a checkpoint of the first so many items knows."""
+    if not histories.rows.size or histories.rows.max() < items:
+        return histories
+    return Histories.of(rows[rows < items] for rows in histories)
 
 
 def _require_people(count: int, least: int) -> None:

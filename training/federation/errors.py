@@ -6,7 +6,8 @@ HearthError
     ├── Refused               a cell will not do what a task asks; it says why, and nothing of anybody
     │   └── TooFewPeople      ... as the sum would be over fewer people than the cell gives sums of
     ├── TrainerUnavailable    the process that computes for a cell does not answer
-    └── TooFewCells           fewer cells than the quorum are there, or have answered in time
+    ├── TooFewCells           fewer cells than the quorum are there, or have answered in time
+    └── AnotherRun            another run over the same cells is under way
 """
 
 from feature_store.errors import HearthError
@@ -34,3 +35,7 @@ class TrainerUnavailable(FederationError):
 
 class TooFewCells(FederationError):
     """Fewer cells than the quorum are there, or have answered in time."""
+
+
+class AnotherRun(FederationError):
+    """Another run over the same cells is under way."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feature_store.arrays import Int64Array
+from feature_store.arrays import Float64Array, Int64Array
 from feature_store.events import History
 from feature_store.met import MetItems
 from feature_store.stores import EventStore
@@ -19,12 +19,16 @@ class People:
 
     train: rows of the items met, the first met first.
     held_out: of the newest; nobody trains on them.
+    held_out_times: when each of those was met first, in seconds since 1970; 0 where that is no longer known.
+    new_items: items of the vocabulary met first at the time asked about or later, added up over people.
     unknown_items: items met that are not in the vocabulary, added up over people. They count for nothing.
     unreadable: people whose events cannot be read, and who are left out.
     """
 
     train: Histories
     held_out: Histories
+    held_out_times: tuple[Float64Array, ...]
+    new_items: int
     unknown_items: int
     unreadable: int
 
@@ -38,16 +42,24 @@ class People:
         """The numbers of those who have held-out items, ascending."""
         return np.flatnonzero(self.held_out.lengths)
 
+    def held_out_since(self, since: float) -> tuple[Histories, Histories]:
+        """The held-out items met first at that time or later, and the other held-out ones, of each person."""
+        is_new = [times >= since for times in self.held_out_times]
+        pairs = list(zip(self.held_out, is_new, strict=True))
+        return Histories.of(rows[new] for rows, new in pairs), Histories.of(rows[~new] for rows, new in pairs)
 
-async def read_people(events: EventStore, vocabulary: ItemVocabulary, held_out: float) -> People:
+
+async def read_people(events: EventStore, vocabulary: ItemVocabulary, held_out: float, since: float = 0.0) -> People:
     """Everybody's rows, as they are now.
 
     A person with n known items has floor(held_out·n) of them held out, as `training.split.split_by_time` has it.
 
+    since: the time that `People.new_items` is about, in seconds since 1970.
+
     Raises:
         StoreError: the store cannot be read at all.
     """
-    train, newest, unknown = [], [], 0
+    train, newest, newest_times, new, unknown = [], [], [], 0, 0
     names, unreadable = await _names(events)
     for user_id in names:
         try:
@@ -55,13 +67,15 @@ async def read_people(events: EventStore, vocabulary: ItemVocabulary, held_out: 
         except UNREADABLE:
             unreadable += 1
             continue
-        known = [item_id for item_id in in_order_met(met, history) if item_id in vocabulary]
+        known = {item_id: time for item_id, time in times_met(met, history).items() if item_id in vocabulary}
         unknown += len(met.item_ids) - len(known)
-        rows = vocabulary.rows(known)
+        rows, times = vocabulary.rows(list(known)), np.array(list(known.values()), np.float64)
+        new += int((times >= since).sum())
         kept = len(rows) - int(held_out * len(rows) + 1e-9)  # .29 · 100 is 28.999... in binary
         train.append(rows[:kept])
         newest.append(rows[kept:])
-    return People(Histories.of(train), Histories.of(newest), unknown, unreadable)
+        newest_times.append(times[kept:])
+    return People(Histories.of(train), Histories.of(newest), tuple(newest_times), new, unknown, unreadable)
 
 
 async def _names(events: EventStore) -> tuple[list[str], int]:
@@ -78,6 +92,13 @@ async def _names(events: EventStore) -> tuple[list[str], int]:
 
 def in_order_met(met: MetItems, history: History) -> list[str]:
     """The items met, the first met first; those whose events are no longer kept one by one were met before."""
-    known = set(met.item_ids)
-    first = {event.item_id: None for event in history.events if event.item_id in known}
-    return [*(item_id for item_id in met.item_ids if item_id not in first), *first]
+    return list(times_met(met, history))
+
+
+def times_met(met: MetItems, history: History) -> dict[str, float]:
+    """When each item was met first, in that order; 0 of those whose events are no longer kept one by one."""
+    known, first = set(met.item_ids), dict[str, float]()
+    for event in history.events:
+        if event.item_id in known:
+            first.setdefault(event.item_id, event.timestamp)
+    return {item_id: 0.0 for item_id in met.item_ids if item_id not in first} | first

@@ -2,24 +2,32 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from feature_store.arrays import Float32Array
-from training.client_update import ACTIVITY, ITEM_COUNTS, ClientUpdate
+from training.client_update import ClientUpdate
 from training.federation.errors import BadMessage
 
 
 class Form(NamedTuple):
-    """Names and shapes of sums: all that a task fixes of them.
+    """What sums are: all that a task fixes of them, and how they become integers where they are added under masks.
 
     numbers: their names, ascending.
     shapes: of the arrays, by name.
+    bounds: the largest absolute value of one cell's number, or of any in its array, by name; for each of both.
+    words: how many words stand for each number of an array, by name, where it is more than one; see
+        `training.federation.fixed_sums`. Numbers that are no arrays have as many as they need.
+    word_bits: of a word, under masks: 8, 16, 32 or 64.
     """
 
     numbers: tuple[str, ...]
     shapes: Mapping[str, tuple[int, ...]]
+    bounds: Mapping[str, float]
+    words: Mapping[str, int] = MappingProxyType({})
+    word_bits: int = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,30 +41,16 @@ class Sums:
     numbers: Mapping[str, float]
     arrays: Mapping[str, Float32Array]
 
-    @property
-    def form(self) -> Form:
-        """Their names and shapes."""
-        return Form(tuple(sorted(self.numbers)), {name: tuple(array.shape) for name, array in self.arrays.items()})
-
     def require(self, form: Form) -> None:
-        """Raise `BadMessage`, naming both, unless they are of that form."""
-        if self.form != form:
-            raise BadMessage(f"sums of {form} are due; got {self.form}")
-
-
-POPULATION = Form(("clients", "judged", "unknown_items", "unreadable"), {})
-ADOPTION = Form(("failed", "folded", "people"), {})
-
-
-def round_form(items: int, dim: int) -> Form:
-    """The sums of a round: those of `training.reconstruction.curvature_update`, the losses and the clients."""
-    shapes = {"item_gradient": (items, dim), "user_gram": (dim, dim), "item_energy": (items,)}
-    return Form(("clients", "loss"), shapes | {ITEM_COUNTS: (items,), ACTIVITY: (1,)})
-
-
-def evaluation_form(items: int) -> Form:
-    """The sums of an evaluation: over the people judged; `shown` counts how often an item was in a top 20."""
-    return Form(("hr_10", "ndcg", "people", "recall"), {"shown": (items,)})
+        """Raise `BadMessage`, naming both, unless they are of that form and within its bounds."""
+        numbers, shapes = tuple(sorted(self.numbers)), {name: array.shape for name, array in self.arrays.items()}
+        if (numbers, shapes) != (form.numbers, form.shapes):
+            raise BadMessage(f"sums of {form.numbers} and arrays of {form.shapes} are due; got {numbers} and {shapes}")
+        largest = {name: abs(number) for name, number in self.numbers.items()}
+        largest |= {name: float(np.abs(array).max(initial=0)) for name, array in self.arrays.items()}
+        for name, found in largest.items():
+            if not found <= form.bounds[name]:
+                raise BadMessage(f"{name} is between {-form.bounds[name]:g} and {form.bounds[name]:g}; got {found:g}")
 
 
 def added(sums: Sequence[Sums]) -> Sums:

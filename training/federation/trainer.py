@@ -15,7 +15,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import uvicorn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -29,8 +29,13 @@ from feature_store.redis_settings import RedisSettings, with_password
 from feature_store.registry import Registry
 from feature_store.signing import PublicKey, TrustedKeys
 from training.federation.cell import LEAST_PEOPLE, TrainingCell
+from training.federation.draws import own_secret
+from training.federation.node_key_files import read_node_key, read_pinned
+from training.federation.private_cell import CellReleases
+from training.federation.secure_cell import Identity, SecureCell
 from training.federation.trainer_socket import LONGEST_PATH, MEDIA_TYPE
 from training.federation.wire import MOST_BYTES
+from training.privacy.ledger import Budget
 
 STORE_KEY = "HEARTH_STORE_KEY"
 _LOG = logging.getLogger("training.federation")
@@ -56,6 +61,47 @@ class TrainerSettings(BaseModel):
     trusted_keys: tuple[Path, ...] = Field(default=(), description="public keys, one of which has signed them")
     copies: Path | None = Field(default=None, description="where those of an object store are kept")
     least_people: int = Field(default=LEAST_PEOPLE, ge=2, description="people below whom no sum is given")
+    privacy: Budget | None = Field(
+        default=None,
+        description="the ε and δ that all releases about the people may not pass; with it nothing of theirs goes out "
+        "without noise",
+    )
+
+    draws: Literal["own", "announced"] = Field(
+        default="own",
+        description="who is in a round: by a secret of the cell, or by the announced seed alone, as in a simulation",
+    )
+    secure: bool = Field(default=True, description="give sums under masks alone; without, the server sees this cell's")
+    name: str | None = Field(default=None, description="of the cell's SuperNode; masks need this and the next two")
+    node_key: Path | None = Field(default=None, description="the SuperNode's private key")
+    pinned: Path | None = Field(
+        default=None, description="folder of the public node keys of all cells, NAME.pub, its own among them"
+    )
+    colluding: int = Field(default=0, ge=0, description="cells that may help a server that lies")
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who the cell is among those it adds up with; None where it gives sums in the clear.
+
+        Raises:
+            BadInput: masks are due, and something that they need is missing or not what it should be.
+        """
+        if not self.secure:
+            return None
+        if self.name is None or self.node_key is None or self.pinned is None:
+            raise BadInput(
+                "sums go out under masks, which need name, node_key and pinned (docs/federation.md); with "
+                '"secure": false they go in the clear, and the server sees this cell\'s sums'
+            )
+        own, pinned = read_node_key(self.node_key), read_pinned(self.pinned)
+        if pinned.get(self.name) != own.public_key():
+            raise BadInput(f"{self.pinned} is to have the public half of {self.node_key} as {self.name}.pub")
+        return Identity(self.name, own, pinned, self.colluding)
+
+    @property
+    def secret_of_draws(self) -> bytes | None:
+        """See `draws` of `TrainingCell`; made where there is none yet."""
+        return own_secret(self.folder / "draws.key") if self.draws == "own" else None
 
     @property
     def place(self) -> CellFiles | RedisSettings:
@@ -140,8 +186,18 @@ def listening_socket(path: Path) -> socket.socket:
 async def serve(settings: TrainerSettings) -> None:
     """Answer tasks until SIGTERM or Ctrl-C."""
     async with open_cell(settings.place, settings.keys) as cell:
-        trained = TrainingCell(cell.stores, settings.opened_registry(), settings.folder, settings.least_people)
-        config = uvicorn.Config(TrainerApp(trained.answer), lifespan="off", log_level="warning", access_log=False)
+        releases = CellReleases(settings.folder, settings.privacy)
+        trained = TrainingCell(
+            cell.stores,
+            settings.opened_registry(),
+            settings.folder,
+            settings.least_people,
+            releases,
+            settings.secret_of_draws,
+        )
+        identity = settings.identity
+        answer = trained.answer if identity is None else SecureCell(trained, identity, settings.folder).answer
+        config = uvicorn.Config(TrainerApp(answer), lifespan="off", log_level="warning", access_log=False)
         await uvicorn.Server(config).serve(sockets=[listening_socket(settings.socket)])
 
 

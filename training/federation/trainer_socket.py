@@ -1,7 +1,13 @@
-"""The way to a cell's trainer: one request over its Unix socket, with nothing but the standard library."""
+"""The way to a cell's trainer: one request over its Unix socket, with nothing but the standard library.
+
+    python -m training.federation.trainer_socket SOCKET
+
+ends with 0 where a trainer answers on that socket, and with 1 where none does.
+"""
 
 import http.client
 import socket
+import sys
 from pathlib import Path
 
 from training.federation.errors import TrainerUnavailable
@@ -55,3 +61,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self.path))
+
+
+if __name__ == "__main__":
+    sys.exit(0 if len(sys.argv) == 2 and is_ready(Path(sys.argv[1])) else 1)

@@ -26,7 +26,9 @@ _TYPES = {"F32": np.float32, "U8": np.uint8}
 _TASK_ARRAYS: Mapping[str, Mapping[str, tuple[str, int]]] = {
     "population": {"item_ids": ("U8", 1)},
     "round": {"item_vectors": ("F32", 2)},
+    "compressed": {"table": ("U8", 2), "scales": ("F32", 1), "steps": ("U8", 1)},
     "evaluate": {"item_vectors": ("F32", 2), "item_discounts": ("F32", 1)},
+    "private": {"popularity": ("F32", 1), "directions": ("F32", 2)},
     "adopt": {},
 }
 _TASK: TypeAdapter[Task] = TypeAdapter(Task)
@@ -46,6 +48,8 @@ def task_from_bytes(content: bytes) -> TaskMessage:
     got = {name: (_type(array.dtype), array.ndim) for name, array in arrays.items()}
     if got != expected:
         raise BadMessage(f"a task of kind {header.kind} has the arrays {dict(expected)}; got {got}")
+    if empty := [name for name in ("item_vectors", "table") if name in arrays and not arrays[name].size]:
+        raise BadMessage(f"a task has items, and numbers for each; {empty[0]} has the shape {arrays[empty[0]].shape}")
     return TaskMessage(header, arrays)
 
 

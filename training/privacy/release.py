@@ -20,6 +20,8 @@ from training.privacy.noise import Noise, secure_noise
 from training.privacy.settings import PrivacySettings
 
 COUNTS, GRAM, ALONG = "item_sums", "centred_gram", "along_directions"
+NOISE = "noise"
+"""Beside a released sum: the standard deviation of the noise that is on it, shape (1,)."""
 ITEMS_BY_SIGNAL = 0.13
 """m = this · people / σ. Eigenvalues grow with people, those of the noise as σ√m; the best m on the validation part of
 MovieLens-1M lies within a third of it from ε = 1 to 16."""
@@ -31,10 +33,13 @@ class Releases(NamedTuple):
 
     ledger: of the population, for all runs on it.
     noise: of unit variance; anything but the default is for tests and measurements.
+    excess: how many times as large as it has to be the noise is expected to come out. 1 where one place adds it; cells
+        add enough for the fewest of them that may stay, and the more do, the more there is.
     """
 
     ledger: Ledger
     noise: Noise = secure_noise()
+    excess: float = 1.0
 
 
 class Plan(NamedTuple):
@@ -56,12 +61,12 @@ class Plan(NamedTuple):
         return deviation_of(self.costs[name])
 
 
-def plan(settings: PrivacySettings, people: int, items: int) -> Plan:
-    """The releases of a run over that many people and items, both taken as public."""
+def plan(settings: PrivacySettings, people: int, items: int, excess: float = 1.0) -> Plan:
+    """The releases of a run over that many people and items, both taken as public; excess: see `Releases`."""
     whole = cost_of(settings.epsilon, settings.delta)
     counts = whole * settings.counts_share
     along = (whole - counts) * settings.refinement_share
-    most = settings.items or max(2, round(ITEMS_BY_SIGNAL * people / deviation_of(whole)))
+    most = settings.items or max(2, round(ITEMS_BY_SIGNAL * people / (excess * deviation_of(whole))))
     costs = {COUNTS: counts, GRAM: whole - counts - along} | ({ALONG: along} if along else {})
     return Plan(costs, min(most, items))
 
@@ -73,18 +78,26 @@ def noised(planned: Plan, people: int, budget: Budget, releases: Releases) -> Ag
         update = total(updates)
         if update.clients != people:
             raise BadInput(f"a release is the sum over all {people} people; got one over {update.clients}")
-        if COUNTS in update.sums:  # half a training is no use: what cannot be finished is not begun
+        ((name, clean),) = update.sums.items()
+        if name == COUNTS:  # half a training is no use: what cannot be finished is not begun
             whole = Entry(released="this training", cost=sum(planned.costs.values()))
             require_affordable(releases.ledger.entries(), whole, budget)
-        for name in update.sums:
-            releases.ledger.spend(Entry(released=name, cost=planned.costs[name]), budget)
-        sums = {
-            name: (array + planned.deviation(name) * releases.noise(array.size).reshape(array.shape)).astype(np.float32)
-            for name, array in update.sums.items()
-        }
-        return replace(update, sums=sums)
+        releases.ledger.spend(Entry(released=name, cost=planned.costs[name]), budget)
+        deviation = planned.deviation(name)
+        return replace(update, sums={name: with_noise(clean, deviation, releases.noise), NOISE: noise_of(deviation)})
 
     return Aggregation(aggregate, None)
+
+
+def with_noise(clean: Float32Array, deviation: float, noise: Noise) -> Float32Array:
+    """These numbers with noise of that standard deviation on each."""
+    noised: Float32Array = (clean + deviation * noise(clean.size).reshape(clean.shape)).astype(np.float32)
+    return noised
+
+
+def noise_of(deviation: float) -> Float32Array:
+    """What stands beside a released sum under `NOISE`."""
+    return np.array([deviation], np.float32)
 
 
 def spent(settings: PrivacySettings, planned: Plan, entries: Sequence[Entry]) -> PrivacySpent:
@@ -100,7 +113,8 @@ def spent(settings: PrivacySettings, planned: Plan, entries: Sequence[Entry]) ->
 def most_met(counts: Float32Array, planned: Plan) -> tuple[Int32Array, Float64Array]:
     """The rows of the m items that are most met by the released counts, ascending, and their popularity, > 0."""
     chosen = np.sort(np.argsort(-counts, kind="stable")[: planned.items]).astype(np.int32)
-    return chosen, np.maximum(counts[chosen].astype(np.float64), _LEAST_POPULARITY * planned.deviation(COUNTS))
+    least = np.float32(_LEAST_POPULARITY * planned.deviation(COUNTS))
+    return chosen, np.maximum(counts[chosen], least).astype(np.float64)
 
 
 def people_of(counts: Float32Array, people: int) -> Float32Array:
@@ -108,6 +122,8 @@ def people_of(counts: Float32Array, people: int) -> Float32Array:
 
     It is right where all histories are of one length: then all numbers together are people · √length. Nobody released
     how long histories are, and popularity needs no more than this.
+
+    people: whom it is the sum over.
     """
     kept = np.maximum(counts, 0)
     root = float(kept.sum(dtype=np.float64)) / people

@@ -10,7 +10,7 @@ who agreed U4. A client that is asked for shares gives, of each other client, th
 
 from collections.abc import Mapping, Sequence
 
-from feature_store.arrays import Float32Array
+from feature_store.arrays import Float32Array, Float64Array
 from feature_store.errors import BadInput
 from training.secure_aggregation.agreement import agreed_text, require_agreed
 from training.secure_aggregation.client_messages import (
@@ -109,7 +109,10 @@ def share_keys(state: Advertised, roster: bytes) -> tuple[Shared, bytes]:
 
 
 def mask_input(
-    state: Shared, delivery: bytes, values: Mapping[str, Float32Array], rounding: Sequence[int] | None = None
+    state: Shared,
+    delivery: bytes,
+    values: Mapping[str, Float32Array | Float64Array],
+    rounding: Sequence[int] | None = None,
 ) -> tuple[Masked, bytes]:
     """Stage 2: the values in fixed point, under a mask of its own and one with each client that has shared.
 

@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 
-from feature_store.arrays import Float32Array
+from feature_store.arrays import Float32Array, Float64Array
 from training.secure_aggregation import client, wire
 from training.secure_aggregation.client_states import Advertised, Agreed, Masked, Shared
 from training.secure_aggregation.errors import AlreadyAnswered, WrongRound
@@ -26,7 +26,7 @@ class ClientRound:
     me: this client's name.
     node_key: its private node key; see `node_keys`.
     pinned: the public node keys of those who may be in a cohort, its own included.
-    values: what to add to the sum, from the round's terms: one float32 array for each field of their layout. Called
+    values: what to add to the sum, from the round's terms: one array for each field of their layout. Called
         when the others have shared, and again only where that request was refused.
     acceptable: is given the terms before anything is sent, and raises what it likes for terms to refuse.
     stochastic: whether to round at random.
@@ -37,7 +37,7 @@ class ClientRound:
         me: str,
         node_key: NodeKey,
         pinned: Mapping[str, NodePublicKey],
-        values: Callable[[Terms], Mapping[str, Float32Array]],
+        values: Callable[[Terms], Mapping[str, Float32Array | Float64Array]],
         acceptable: Callable[[Terms], None],
         *,
         stochastic: bool = False,

@@ -1,4 +1,4 @@
-"""Fixed point: named float32 arrays as integers that add up exactly, mod 2^bits.
+"""Fixed point: named arrays of floats as integers that add up exactly, mod 2^bits.
 
 With n summands each integer is at most m = ⌊(2^(bits−1) − 1)/n⌋ in absolute value, so that no sum wraps around. A
 field whose numbers lie in [−bound, bound] counts in steps of the smallest power of two, step, with ⌈bound/step⌉ ≤ m.
@@ -103,7 +103,10 @@ def step(field: Field, word_bits: int, summands: int) -> float:
 
 
 def encode(
-    values: Mapping[str, Float32Array], layout: Layout, summands: int, rounding: Sequence[int] | None = None
+    values: Mapping[str, Float32Array | Float64Array],
+    layout: Layout,
+    summands: int,
+    rounding: Sequence[int] | None = None,
 ) -> Words:
     """One client's arrays as words.
 
@@ -149,7 +152,7 @@ def decode(words: Words, layout: Layout, summands: int) -> dict[str, Float64Arra
     return decoded
 
 
-def _require_within(field: Field, array: Float32Array) -> None:
+def _require_within(field: Field, array: Float32Array | Float64Array) -> None:
     if not array.size:
         return
     low, high = float(array.min()), float(array.max())

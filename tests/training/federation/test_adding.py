@@ -8,12 +8,13 @@ import pytest
 from training.federation.adding import plainly
 from training.federation.errors import TooFewCells
 from training.federation.exchange import Answers
-from training.federation.sums import Sums, evaluation_form, round_form
-from training.federation.tasks import AdoptionTask, RefusalHeader, ReplyMessage, SumsHeader, TaskMessage
+from training.federation.forms import evaluation_form, round_form
+from training.federation.sums import Form
+from training.federation.tasks import AdoptionTask, LossSettings, RefusalHeader, ReplyMessage, SumsHeader, TaskMessage
 from training.federation.wire import reply_to_bytes
 
 TASK = TaskMessage(AdoptionTask(checkpoint_id="r0001-abc"))
-FORM = Sums({"people": 0.0}, {"shown": np.zeros(3, np.float32)}).form
+FORM = Form(("people",), {"shown": (3,)}, {"people": 8.0, "shown": 8.0})
 
 
 def sums(people: float, shown: list[float], of: str = "adopt", name: str = "people") -> bytes:
@@ -47,10 +48,12 @@ def test_sums_are_added_and_bytes_counted() -> None:
     ("reply", "why"),
     [
         (b"nonsense", "a message begins with"),
-        (sums(3, [1, 2]), r"sums of Form\(.*\(3,\)"),
-        (sums(3, [1, 2, 3], name="persons"), "sums of Form"),
+        (sums(3, [1, 2]), r"arrays of .*\(3,\).* are due; got .*\(2,\)"),
+        (sums(3, [1, 2, 3], name="persons"), r"sums of \('people',\) .* got \('persons',\)"),
         (sums(3, [1, 2, 3], of="round"), "sums of kind adopt are due; got round"),
         (sums(-1, [1, 2, 3]), "no less than 0"),
+        (sums(9, [1, 2, 3]), "people is between -8 and 8; got 9"),
+        (sums(3, [1, -9, 3]), "shown is between -8 and 8; got 9"),
         (reply_to_bytes(ReplyMessage(RefusalHeader(error="TooFewPeople", reason="no"))), "TooFewPeople: no"),
     ],
 )
@@ -66,11 +69,12 @@ def test_a_bad_reply_costs_its_cell_the_round_and_nobody_else_anything(reply: by
 
 
 def test_the_form_of_a_task_says_nothing_of_who_is_there() -> None:
-    assert round_form(4, 3).shapes == {
+    loss = LossSettings(alpha=0.2, regularization=0.01, activity_exponent=0.3)
+    assert round_form(4, 3, 10, loss).shapes == {
         "item_gradient": (4, 3),
         "user_gram": (3, 3),
         "item_energy": (4,),
         "item_counts": (4,),
         "activity": (1,),
     }
-    assert evaluation_form(4).numbers == ("hr_10", "ndcg", "people", "recall")
+    assert evaluation_form(4, 10).numbers == ("hr_10", "ndcg", "people", "recall")

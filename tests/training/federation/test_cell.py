@@ -11,6 +11,7 @@ import pytest
 from feature_store.checkpoint import CheckpointDraft
 from feature_store.errors import BadInput
 from feature_store.fold_in import fold_in
+from feature_store.manifest import CheckpointManifest
 from feature_store.memory import open_memory
 from feature_store.registry import Registry
 from feature_store.row_ranges import one_catalogue
@@ -27,7 +28,7 @@ from tests.training.federation.local_cells import (
 )
 from training.evaluation import evaluate, fold_in_scorer
 from training.federation.cell import TrainingCell
-from training.federation.sums import evaluation_form, round_form
+from training.federation.forms import evaluation_form, round_form
 from training.federation.tasks import (
     AdoptionTask,
     EvaluationTask,
@@ -67,13 +68,14 @@ def numbers(reply: ReplyMessage) -> dict[str, float]:
 
 def test_a_round_is_the_update_of_the_cells_part_of_the_cohort(tmp_path: Path) -> None:
     cell = local_cells(tmp_path)["cell-a"]
-    assert numbers(asked(cell, BEGIN)) == {"clients": 31, "judged": 31, "unknown_items": 0, "unreadable": 0}
+    told = {"clients": 31, "judged": 31, "judged_new": 31, "new_items": 434, "unknown_items": 0, "unreadable": 0}
+    assert numbers(asked(cell, BEGIN)) == told
     reply = asked(cell, ROUND, item_vectors=VECTORS)
     people = Histories.of(SPLIT.train[person] for person in in_order(PARTS["cell-a"]))
     drawn = Cohorts(30, 60, 7).of_cell(np.arange(31), 4)
     expected = streamed_update(VECTORS, Chosen(people, drawn), LOSS.fold_in, activity_exponent=0.3)
     assert numbers(reply) == {"loss": expected.loss, "clients": len(drawn)}
-    assert round_form(40, 8).shapes == {name: array.shape for name, array in reply.arrays.items()}
+    assert round_form(40, 8, 30, LOSS).shapes == {name: array.shape for name, array in reply.arrays.items()}
     for name, array in expected.sums.items():
         assert np.array_equal(reply.arrays[name], array)
 
@@ -93,7 +95,7 @@ def test_an_evaluation_is_the_summed_quality_of_those_with_held_out_items(tmp_pa
     assert sums["hr_10"] / 29 == pytest.approx(expected.hr_10)
     assert (reply.arrays["shown"] > 0).mean() == pytest.approx(expected.coverage)
     assert reply.arrays["shown"].sum() == 29 * 20
-    assert evaluation_form(40).shapes == {"shown": (40,)}
+    assert evaluation_form(40, 60).shapes == {"shown": (40,)}
 
 
 def test_an_evaluation_judges_the_cells_share_of_as_many_as_are_asked_for(tmp_path: Path) -> None:
@@ -104,12 +106,19 @@ def test_an_evaluation_judges_the_cells_share_of_as_many_as_are_asked_for(tmp_pa
     assert numbers(reply)["people"] == 10  # 20 · 29/60, rounded up
 
 
+def test_an_evaluation_of_more_than_half_of_the_people_judges_everybody(tmp_path: Path) -> None:
+    cell = local_cells(tmp_path)["cell-b"]
+    asked(cell, BEGIN)
+    task = EvaluationTask(run_id=RUN_ID, loss=LOSS, most=59, population=60)  # the difference would be one person
+    assert numbers(asked(cell, task, item_vectors=VECTORS, item_discounts=np.ones(40, np.float32)))["people"] == 29
+
+
 def test_no_sum_is_given_over_fewer_people_than_the_cells_minimum(tmp_path: Path) -> None:
     cell = local_cells(tmp_path, least=16)["cell-a"]
     asked(cell, BEGIN)
     said = "TooFewPeople: this cell gives no sums over fewer than 16 people"
-    assert numbers(asked(cell, ROUND.model_copy(update={"cohort": 60}), item_vectors=VECTORS))["clients"] == 31
     assert refusal(cell, ROUND.model_copy(update={"cohort": 20}), item_vectors=VECTORS) == said
+    assert numbers(asked(cell, ROUND.model_copy(update={"cohort": 60}), item_vectors=VECTORS))["clients"] == 31
     few = EvaluationTask(run_id=RUN_ID, loss=LOSS, most=20, population=60)
     assert refusal(cell, few, item_vectors=VECTORS, item_discounts=np.ones(40, np.float32)) == said
     (tmp_path / "one").mkdir()
@@ -143,7 +152,7 @@ def test_item_vectors_of_which_no_sum_comes_are_refused(tmp_path: Path) -> None:
     largest = np.random.default_rng(5).uniform(-1e6, 1e6, (40, 8)).astype(np.float32)
     assert numbers(asked(cell, ROUND, item_vectors=largest))["clients"] > 0
     for shape in ((40, 0), (0, 8)):
-        assert f"got the shape {shape}" in refusal(cell, ROUND, item_vectors=np.zeros(shape, np.float32))
+        assert f"item_vectors has the shape {shape}" in refusal(cell, ROUND, item_vectors=np.zeros(shape, np.float32))
 
 
 def test_a_cell_whose_process_was_started_again_goes_on_with_the_run(tmp_path: Path) -> None:
@@ -156,15 +165,18 @@ def test_a_cell_whose_process_was_started_again_goes_on_with_the_run(tmp_path: P
     assert all(np.array_equal(array, second.arrays[name]) for name, array in first.arrays.items())
 
 
-def test_a_cell_folds_its_people_in_on_the_checkpoint_in_production_and_on_no_other(tmp_path: Path) -> None:
+def registry_of_one(folder: Path) -> tuple[Registry, CheckpointManifest]:
+    """A registry with one checkpoint, which is in no stage yet."""
     key = SigningKey.generate()
-    registry = Registry(tmp_path / "registry", TrustedKeys([key.public]))
-    published = registry.publish(
-        CheckpointDraft(
-            SPLIT.vocabulary, VECTORS, np.ones(40, np.float32), LOSS.fold_in, 1, one_catalogue("e-commerce", 40)
-        ),
-        key,
-    )
+    registry = Registry(folder, TrustedKeys([key.public]))
+    vectors, counts = VECTORS, np.ones(40, np.float32)
+    catalogues = one_catalogue("e-commerce", 40)
+    published = registry.publish(CheckpointDraft(SPLIT.vocabulary, vectors, counts, LOSS.fold_in, 1, catalogues), key)
+    return registry, published
+
+
+def test_a_cell_folds_its_people_in_on_the_checkpoint_in_production_and_on_no_other(tmp_path: Path) -> None:
+    registry, published = registry_of_one(tmp_path / "registry")
     checkpoint_id = published.checkpoint_id
     (tmp_path / "cell").mkdir()
     stores = filled_memory(PARTS["cell-a"])
@@ -180,6 +192,22 @@ def test_a_cell_folds_its_people_in_on_the_checkpoint_in_production_and_on_no_ot
     expected = fold_in(VECTORS, VECTORS.T @ VECTORS, rows, published.fold_in)
     np.testing.assert_allclose(embedding.vector, expected, rtol=0, atol=1e-5)
     assert "this cell reads no registry" in refusal(local_cells(tmp_path / "x")["cell-a"], task)
+
+
+def test_of_fewer_people_than_the_cells_minimum_it_is_not_said_how_many_were_folded_in(tmp_path: Path) -> None:
+    registry, published = registry_of_one(tmp_path / "registry")
+    registry.promote(published.checkpoint_id)
+    task = AdoptionTask(checkpoint_id=published.checkpoint_id)
+    for count, folder in ((5, tmp_path / "enough"), (4, tmp_path / "few")):
+        folder.mkdir()
+        stores = filled_memory(range(count))
+        cell = TrainingCell(stores, registry, folder, 5)
+        if count == 5:
+            assert numbers(asked(cell, task)) == {"people": 5, "folded": 5, "failed": 0}
+        else:
+            assert refusal(cell, task) == "TooFewPeople: this cell gives no sums over fewer than 5 people"
+        for person in range(count):  # they have their embeddings all the same
+            assert asyncio.run(stores.embeddings.get(f"person-{person}", published.checkpoint_id)) is not None
 
 
 def test_what_a_cell_runs_loads_no_tensorflow_and_what_flower_starts_for_a_message_nothing_that_computes() -> None:

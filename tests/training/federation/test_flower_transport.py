@@ -1,7 +1,10 @@
 """The transport to cells: the numbers of the simulation, from sums alone, with whoever is there."""
 
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -18,9 +21,13 @@ from tests.training.federation.local_cells import (
     local_cells,
 )
 from training.evaluation import evaluate, fold_in_scorer
+from training.federation.adding import Total, plainly
 from training.federation.errors import TooFewCells
+from training.federation.exchange import Exchange
 from training.federation.federated_run import FederatedRun, loss_settings, prepare_federated
 from training.federation.flower_transport import FlowerTransport, Traffic, take_up
+from training.federation.sums import Form
+from training.federation.tasks import TaskMessage
 from training.histories import Histories
 from training.item_features import ItemFeatures
 from training.loop import run_rounds
@@ -28,6 +35,30 @@ from training.settings import TrainingSettings
 from training.transport import Cell, Cohorts, Simulation
 
 SETTINGS = TrainingSettings.model_validate({"dim": 8, "alpha": 0.2, "cohort": 24, "rounds": 5, "patience": 0})
+
+
+class Late(NamedTuple):
+    """Adds plainly, but that the first attempt takes so many seconds and then lacks its quorum."""
+
+    seconds: float
+    asked: list[str]
+
+    def __call__(
+        self, exchange: Exchange, cells: Sequence[str], task: TaskMessage, form: Form, quorum: int, about: str
+    ) -> Total:
+        self.asked.append(about)
+        if len(self.asked) == 1:
+            time.sleep(self.seconds)
+            raise TooFewCells("a cell is late")
+        return plainly(exchange, cells, task, form, quorum, about)
+
+
+def test_patience_begins_when_cells_are_too_few_and_not_with_an_attempt_that_waits_for_one(tmp_path: Path) -> None:
+    exchange, late = LocalExchange(local_cells(tmp_path)), Late(2.6, [])
+    taken_up = take_up(exchange, RUN_ID, SPLIT.vocabulary, HELD_OUT, 2, Traffic(), 2.5, late)
+    assert (len(taken_up.cells), len(late.asked)) == (2, 2)
+    with pytest.raises(TooFewCells, match="a cell is late"):
+        take_up(exchange, RUN_ID, SPLIT.vocabulary, HELD_OUT, 2, Traffic(), 0.0, Late(0.0, []))
 
 
 def federated(exchange: LocalExchange, quorum: int = 2, *, validates: bool = False) -> FederatedRun:
@@ -40,7 +71,7 @@ def federated(exchange: LocalExchange, quorum: int = 2, *, validates: bool = Fal
 
 def test_rounds_over_two_cells_give_the_checkpoint_of_the_simulation_with_the_same_cells(tmp_path: Path) -> None:
     run = federated(LocalExchange(local_cells(tmp_path)))
-    assert run.transport.loss == LOSS
+    assert run.transport.loss == LOSS.model_copy(update={"row_bound": 0.25})
     *_, (state, report) = run.rounds(run.start())
     cells = []
     for people in PARTS.values():

@@ -24,6 +24,8 @@ from feature_store.encryption import own_keys
 from feature_store.errors import BadInput
 from feature_store.redis_store import open_redis
 from feature_store.sqlite import open_sqlite
+from hearth.federation.layout import Layout, Plan
+from hearth.federation.processes import make_files
 from tests.feature_store.redis_world import settings_for
 from tests.redis_server import running_redis
 from tests.training.federation.local_cells import HELD_OUT, LOSS, PARTS, RUN_ID, SPLIT, events_of, local_cells
@@ -58,6 +60,7 @@ def settings() -> Iterator[TrainerSettings]:
             store=folder / "people.sqlite",
             store_keys=folder / "people.keys",
             least_people=5,
+            secure=False,
         )
 
         async def fill() -> None:
@@ -213,3 +216,23 @@ def test_a_cell_whose_people_are_in_a_redis_answers_the_same(settings: TrainerSe
         asyncio.run(fill())
         with trainer(settings.model_copy(update={"store": None, "redis": place})):
             assert [ask_trainer(settings.socket, task, PATIENCE) for task in (BEGIN, ROUND)] == expected
+
+
+def test_a_trainer_without_keys_of_the_others_gives_no_sums_rather_than_plain_ones(
+    settings: TrainerSettings, tmp_path: Path
+) -> None:
+    secure = settings.model_copy(update={"secure": True, "name": "cell-1"})
+    with trainer(secure) as process:
+        assert process.wait(PATIENCE) == 1
+        said = process.stderr.read() if process.stderr else b""
+    assert b"which need name, node_key and pinned" in said
+    assert settings.identity is None
+    layout = Layout(tmp_path)
+    make_files(layout, Plan(cells=("cell-1", "cell-2", "cell-3")), tmp_path / "signing.pub")
+    one, other = (layout.cell(name) for name in ("cell-1", "cell-2"))
+    made = read_settings(one.trainer_settings)
+    identity = made.identity
+    assert identity is not None
+    assert (identity.name, sorted(identity.pinned)) == ("cell-1", ["cell-1", "cell-2", "cell-3"])
+    with pytest.raises(BadInput, match=r"is to have the public half of .*node-key as cell-1.pub"):
+        _ = made.model_copy(update={"node_key": other.private_key}).identity

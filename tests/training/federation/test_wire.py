@@ -42,6 +42,7 @@ names = st.from_regex(r"[a-z0-9_]{1,64}", fullmatch=True)
 matrices = arrays_of.arrays(
     np.float32, arrays_of.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=5), elements=floats
 )
+vectors_of_items = matrices.filter(lambda matrix: matrix.size > 0)
 tasks = st.one_of(
     st.builds(
         lambda held_out, ids: TaskMessage(
@@ -56,14 +57,14 @@ tasks = st.one_of(
         ),
         st.integers(0, 2**31 - 1),
         st.integers(0, 2**63 - 1),
-        matrices,
+        vectors_of_items,
     ),
     st.builds(
         lambda vectors: TaskMessage(
             EvaluationTask(run_id="run-1", loss=LOSS, most=5, population=60),
             {"item_vectors": vectors, "item_discounts": np.ones(len(vectors), np.float32)},
         ),
-        matrices,
+        vectors_of_items,
     ),
     st.just(TaskMessage(AdoptionTask(checkpoint_id="r0003-87083279d13c"))),
 )
@@ -157,6 +158,19 @@ def written(header: str, what: str = "task", version: str = VERSION, **arrays: n
 def test_what_is_wrong_with_a_message_is_said(content: bytes, why: str) -> None:
     with pytest.raises(BadMessage, match=why.replace("(", r"\(")):
         task_from_bytes(content)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (4, 0), (0, 0)])
+def test_a_task_without_items_or_without_numbers_for_them_is_refused(shape: tuple[int, int]) -> None:
+    with pytest.raises(BadMessage, match="item_vectors has the shape"):
+        task_from_bytes(task_to_bytes(TaskMessage(ROUND, {"item_vectors": np.ones(shape, np.float32)})))
+
+
+@pytest.mark.parametrize("weights", [{"regularization": 5e-324}, {"alpha": 5e-324}, {"row_bound": 5e-324}])
+def test_weights_that_no_float_can_divide_by_are_refused(weights: dict[str, float]) -> None:
+    header = ROUND.model_copy(update={"loss": LOSS.model_copy(update=weights)})
+    with pytest.raises(BadMessage, match=r"Input should be greater than or equal to 0.000000001"):
+        task_from_bytes(task_to_bytes(TaskMessage(header, {"item_vectors": VECTORS})))
 
 
 def test_equal_messages_are_equal_bytes() -> None:

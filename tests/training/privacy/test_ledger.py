@@ -77,6 +77,82 @@ def test_a_damaged_ledger_is_not_taken_for_a_shorter_one(tmp_path: Path, line: b
     assert ledger.path.read_bytes() == before
 
 
+def spent(tmp_path: Path, count: int = 3) -> FileLedger:
+    ledger = FileLedger(tmp_path / "ledger")
+    for number in range(count):
+        ledger.spend(Entry(released=f"sum {number}", cost=WHOLE / 10), BUDGET)
+    return ledger
+
+
+@pytest.mark.parametrize("lines", [0, 1, 2])
+@pytest.mark.parametrize("cut", [0, 1, 20])
+def test_a_ledger_that_was_cut_at_a_lines_end_or_within_one_is_refused(tmp_path: Path, lines: int, cut: int) -> None:
+    ledger = spent(tmp_path)
+    whole = ledger.path.read_bytes().splitlines(keepends=True)
+    ledger.path.write_bytes(b"".join(whole[:lines]) + whole[lines][: -cut if cut else 0])
+    before = ledger.path.read_bytes()
+    for use in (ledger.entries, lambda: ledger.spend(Entry(released="sum", cost=1e-6), BUDGET)):
+        with pytest.raises(BadInput, match=r"ledger is cut off|has \d entries and does not begin with the 3"):
+            use()
+    assert ledger.path.read_bytes() == before
+
+
+def test_an_empty_ledger_is_refused_though_it_has_no_head(tmp_path: Path) -> None:
+    (tmp_path / "ledger").touch()
+    with pytest.raises(BadInput, match="ledger is cut off"):
+        FileLedger(tmp_path / "ledger").entries()
+
+
+def test_a_ledger_that_is_gone_is_no_empty_one(tmp_path: Path) -> None:
+    ledger = spent(tmp_path)
+    ledger.path.unlink()
+    with pytest.raises(BadInput, match=r"ledger is gone, and .*ledger\.head says that it had 3 entries"):
+        ledger.spend(Entry(released="sum", cost=1e-6), BUDGET)
+
+
+def test_a_ledger_whose_lines_were_changed_or_moved_is_refused(tmp_path: Path) -> None:
+    ledger = spent(tmp_path)
+    first, second, third = ledger.path.read_bytes().splitlines(keepends=True)
+    for lines in ([second, first, third], [first, first, third], [first.replace(b"0", b"1", 1), second, third]):
+        ledger.path.write_bytes(b"".join(lines))
+        with pytest.raises(BadInput, match="does not begin with the 3"):
+            ledger.entries()
+    ledger.path.write_bytes(first + second + third)
+    assert len(ledger.entries()) == 3
+
+
+@pytest.mark.parametrize("head", [b"", b"{", b'{"entries": 0, "sha256": ""}', b"[]"])
+def test_a_damaged_head_is_refused(tmp_path: Path, head: bytes) -> None:
+    ledger = spent(tmp_path)
+    (tmp_path / "ledger.head").write_bytes(head)
+    with pytest.raises(BadInput, match=r"ledger\.head is no head of a privacy ledger"):
+        ledger.entries()
+
+
+def test_whoever_died_between_ledger_and_head_has_paid_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    ledger = spent(tmp_path)
+    head = (tmp_path / "ledger.head").read_bytes()
+    ledger.spend(Entry(released="sum 3", cost=WHOLE / 10), BUDGET)
+    (tmp_path / "ledger.head").write_bytes(head)
+    assert [entry.released for entry in ledger.entries()] == [f"sum {number}" for number in range(4)]
+    ledger.spend(Entry(released="sum 4", cost=WHOLE / 10), BUDGET)
+    whole = ledger.path.read_bytes().splitlines(keepends=True)
+    ledger.path.write_bytes(b"".join(whole[:4]))
+    with pytest.raises(BadInput, match="has 4 entries and does not begin with the 5"):
+        ledger.entries()
+
+
+def test_a_ledger_of_before_there_were_heads_is_read_and_gets_one(tmp_path: Path) -> None:
+    ledger = spent(tmp_path)
+    (tmp_path / "ledger.head").unlink()
+    assert len(ledger.entries()) == 3
+    ledger.spend(Entry(released="sum 3", cost=WHOLE / 10), BUDGET)
+    whole = ledger.path.read_bytes().splitlines(keepends=True)
+    ledger.path.write_bytes(b"".join(whole[:3]))
+    with pytest.raises(BadInput, match="does not begin with the 4"):
+        ledger.entries()
+
+
 def run(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, str(PROCESS), *arguments], stdout=subprocess.PIPE, text=True, env=_path())
 
