@@ -39,6 +39,11 @@ class Served:
         self._process, self._log = process, log
         self.address = str(self._logged(0, "listening")[1]["address"])
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def log_size(self) -> int:
         """Bytes of the log: from there on lies what comes after this moment."""
         return self._log.stat().st_size
@@ -52,6 +57,10 @@ class Served:
             ServerFailed: no such line comes.
         """
         return self._logged(since, message, **fields)[0]
+
+    def said(self, since: int, message: str, **fields: str) -> dict[str, Any]:
+        """That line itself."""
+        return self._logged(since, message, **fields)[1]
 
     def post(self, path: str, body: object) -> Any:
         """The reply to a request that has to succeed; raises `ServerFailed`."""

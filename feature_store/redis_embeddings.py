@@ -45,18 +45,18 @@ class RedisUserEmbeddingStore:
     async def get(self, user_id: str, checkpoint_id: str) -> UserEmbedding | None:
         """See `UserEmbeddingStore.get`."""
         person = await self._people.person(user_id)
-        sealed = await self._connection.ask("HGET", person.key, _field(checkpoint_id))
-        return self._opened(person, checkpoint_id, sealed)
+        sealed = await self._connection.ask("HGET", person.key, field_of(checkpoint_id))
+        return self.opened(person, checkpoint_id, sealed)
 
     async def get_many(self, user_ids: Sequence[str], checkpoint_id: str) -> list[UserEmbedding | None]:
         """See `UserEmbeddingStore.get_many`. In a cluster: one round trip to each node, all at once."""
         if not user_ids:
             return []
         people = [await self._people.person(user_id) for user_id in user_ids]
-        field = _field(checkpoint_id)
+        field = field_of(checkpoint_id)
         commands: list[Command] = [("HGET", person.key, field) for person in people]
         replies = await self._connection.ask_all(commands, at_once=len(commands))
-        return [self._opened(person, checkpoint_id, reply) for person, reply in zip(people, replies, strict=True)]
+        return [self.opened(person, checkpoint_id, reply) for person, reply in zip(people, replies, strict=True)]
 
     async def delete(self, user_id: str) -> int:
         """See `UserEmbeddingStore.delete`. How long the bytes stay in Redis's files: `RedisSettings.rewrite_after`."""
@@ -95,7 +95,7 @@ class RedisUserEmbeddingStore:
             for start in range(0, len(everyone), _AT_ONCE):
                 held = await self._checkpoints_of(everyone[start : start + _AT_ONCE], unreadable)
                 places = {
-                    person: {_field(each): _sealed_as(each) for each in ids} for person, ids in held.items() if ids
+                    person: {field_of(each): _sealed_as(each) for each in ids} for person, ids in held.items() if ids
                 }
                 sealed_anew += await self._people.reseal(places, unreadable)
         unreadable.tell(self._connection.place, f"{sealed_anew} embeddings were sealed anew")
@@ -124,7 +124,8 @@ class RedisUserEmbeddingStore:
                 listed[person] = _listed(order)
         return listed
 
-    def _opened(self, person: Person, checkpoint_id: str, sealed: Reply) -> UserEmbedding | None:
+    def opened(self, person: Person, checkpoint_id: str, sealed: Reply) -> UserEmbedding | None:
+        """What stands in the field of that checkpoint, None where it is not there."""
         if sealed is None:
             return None
         content = self._people.ring.open(person.pseudonym, _sealed_as(checkpoint_id), sealed)
@@ -147,7 +148,8 @@ def _listed(order: bytes | None) -> list[str]:
     return ids
 
 
-def _field(checkpoint_id: str) -> str:
+def field_of(checkpoint_id: str) -> str:
+    """Where a person's hash has the embedding for that checkpoint."""
     return f"e:{checkpoint_id}"
 
 

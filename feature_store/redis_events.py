@@ -18,15 +18,15 @@ from feature_store.met import MetItems
 from feature_store.person_bytes import log_from_bytes, log_to_bytes, met_from_bytes, met_to_bytes
 from feature_store.person_record import PersonRecord, by_person, new_token
 from feature_store.redis_connection import RedisConnection
-from feature_store.redis_connections import Argument, Command
+from feature_store.redis_connections import Argument, Command, Reply
 from feature_store.redis_people import Person, RedisPeople
 from feature_store.redis_rewriting import RedisRewriting
 from feature_store.redis_scripts import DELETE_HISTORY, DROP_HISTORY, PUT_HISTORY, TOKEN_BYTES, TRY
 from feature_store.stores import Clock, JsonObject
 from feature_store.unreadable import UNREADABLE, Unreadable
 
-_ID, _LOG, _MET = "id", "log", "met"
-_PLACES = {name: name.encode() for name in (_ID, _LOG, _MET)}  # what each is sealed as
+_ID, _LOG, MET = "id", "log", "met"
+_PLACES = {name: name.encode() for name in (_ID, _LOG, MET)}  # what each is sealed as
 _AT_ONCE = 200  # people whose histories are in our memory at the same time
 _ROUNDS = 1000  # of writing a history that others write too; in each of them somebody gets through
 _PAUSE = 0.002  # seconds, between two of them
@@ -98,12 +98,13 @@ class RedisEventStore:
     async def met_many(self, user_ids: Sequence[str]) -> list[MetItems]:
         """See `EventStore.met_many`. In a cluster: one round trip to each node, all at once."""
         people = [await self._people.person(user_id) for user_id in user_ids]
-        commands: list[Command] = [("HGET", person.key, _MET) for person in people]
+        commands: list[Command] = [("HGET", person.key, MET) for person in people]
         replies = await self._connection.ask_all(commands, at_once=max(1, len(commands)))
-        return [
-            MetItems() if sealed is None else met_from_bytes(self._opened(person, _MET, sealed))
-            for person, sealed in zip(people, replies, strict=True)
-        ]
+        return [self.opened_met(person, sealed) for person, sealed in zip(people, replies, strict=True)]
+
+    def opened_met(self, person: Person, sealed: Reply) -> MetItems:
+        """What stands in the field `MET` of a person, None where it is not there."""
+        return MetItems() if sealed is None else met_from_bytes(self._opened(person, MET, sealed))
 
     async def delete(self, user_id: str) -> int:
         """See `EventStore.delete`. What cannot be opened is removed too, and counts as one thing.
@@ -265,7 +266,7 @@ class RedisEventStore:
         contents = {
             _ID: record.user_id.encode(),
             _LOG: log_to_bytes(record),
-            _MET: met_to_bytes(person_record.met(record, self._weights)),
+            MET: met_to_bytes(person_record.met(record, self._weights)),
         }
         fields: list[Argument] = []
         for field, content in contents.items():

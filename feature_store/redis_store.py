@@ -8,12 +8,14 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from feature_store.embedding import UserEmbedding
 from feature_store.encryption import KeyRing
 from feature_store.event_weights import EventWeights
 from feature_store.history_limits import HistoryLimits
+from feature_store.met import MetItems
 from feature_store.redis_connection import connected
-from feature_store.redis_embeddings import RedisUserEmbeddingStore
-from feature_store.redis_events import RedisEventStore
+from feature_store.redis_embeddings import RedisUserEmbeddingStore, field_of
+from feature_store.redis_events import MET, RedisEventStore
 from feature_store.redis_people import open_people
 from feature_store.redis_rewriting import rewriting_of
 from feature_store.redis_settings import RedisSettings
@@ -44,7 +46,17 @@ async def open_redis(
         people = await open_people(connection, keys, may_be_away=may_be_away)
         async with rewriting_of(connection, settings.rewrite_after, may_be_away=may_be_away) as rewriting:
             expiry = round((settings.expires_after or 0) * 1000)
-            yield LocalStores(
-                RedisEventStore(people, rewriting, limits or HistoryLimits(), weights or EventWeights(), clock, expiry),
-                RedisUserEmbeddingStore(people, rewriting, expiry),
+            events = RedisEventStore(
+                people, rewriting, limits or HistoryLimits(), weights or EventWeights(), clock, expiry
             )
+            embeddings = RedisUserEmbeddingStore(people, rewriting, expiry)
+
+            async def both(user_id: str, checkpoint_id: str) -> tuple[MetItems, UserEmbedding | None]:
+                """In one round trip: both are fields of the person's hash."""
+                person = await people.person(user_id)
+                fields = (MET, field_of(checkpoint_id))
+                met, embedding = await connection.ask("HMGET", person.key, *fields)
+                found = events.opened_met(person, met)
+                return found, embeddings.opened(person, checkpoint_id, embedding) if found.item_ids else None
+
+            yield LocalStores(events, embeddings, both)

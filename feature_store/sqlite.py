@@ -8,15 +8,18 @@
 So neither the file nor its log ever holds an id of a person, an event or an item, a time or a vector in plain bytes.
 """
 
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from feature_store.encryption import KeyRing
+from feature_store.embedding import UserEmbedding
+from feature_store.encryption import KeyRing, pseudonym
 from feature_store.event_weights import EventWeights
 from feature_store.history_limits import HistoryLimits
 from feature_store.index_secret_sqlite import HEADER_TABLE, sqlite_secret
+from feature_store.met import MetItems
 from feature_store.sqlite_embeddings import SQLiteUserEmbeddingStore
 from feature_store.sqlite_events import SQLiteEventStore
 from feature_store.sqlite_file import Schema, open_file
@@ -74,7 +77,17 @@ async def open_sqlite(
     """
     async with open_file(path, _SCHEMA, busy_seconds) as file:
         secret = await sqlite_secret(file, keys, _ANYBODY)
-        yield LocalStores(
-            SQLiteEventStore(file, keys, secret, limits or HistoryLimits(), weights or EventWeights(), clock),
-            SQLiteUserEmbeddingStore(file, keys, secret),
-        )
+        events = SQLiteEventStore(file, keys, secret, limits or HistoryLimits(), weights or EventWeights(), clock)
+        embeddings = SQLiteUserEmbeddingStore(file, keys, secret)
+
+        async def both(user_id: str, checkpoint_id: str) -> tuple[MetItems, UserEmbedding | None]:
+            """In one operation: to wake the thread of the file takes longer than to read."""
+            person = pseudonym(secret, user_id)
+
+            def operation(connection: sqlite3.Connection) -> tuple[MetItems, UserEmbedding | None]:
+                met = events.read_met(connection, person)
+                return met, embeddings.read_one(connection, person, checkpoint_id) if met.item_ids else None
+
+            return await file.read(operation)
+
+        yield LocalStores(events, embeddings, both)

@@ -61,10 +61,14 @@ class SQLiteUserEmbeddingStore:
         people = [pseudonym(self._secret, user_id) for user_id in user_ids]
 
         def operation(connection: sqlite3.Connection) -> list[UserEmbedding | None]:
-            found = [(person, connection.execute(_ONE, (person, checkpoint_id)).fetchone()) for person in people]
-            return [None if row is None else self._opened(person, checkpoint_id, row[0]) for person, row in found]
+            return [self.read_one(connection, person, checkpoint_id) for person in people]
 
         return await self._file.read(operation)
+
+    def read_one(self, connection: sqlite3.Connection, person: bytes, checkpoint_id: str) -> UserEmbedding | None:
+        """That embedding of the person of that pseudonym, as part of an operation."""
+        row = connection.execute(_ONE, (person, checkpoint_id)).fetchone()
+        return None if row is None else self._opened(person, checkpoint_id, row[0])
 
     async def delete(self, user_id: str) -> int:
         """See `UserEmbeddingStore.delete`. When it returns, neither the rows nor the log of the file hold any."""

@@ -85,14 +85,14 @@ class SQLiteEventStore:
         people = [pseudonym(self._secret, user_id) for user_id in user_ids]
 
         def operation(connection: sqlite3.Connection) -> list[MetItems]:
-            select = "SELECT met FROM people WHERE pseudonym = ?"
-            found = [(person, connection.execute(select, (person,)).fetchone()) for person in people]
-            return [
-                MetItems() if row is None else met_from_bytes(self._keys.open(person, b"met", row[0]))
-                for person, row in found
-            ]
+            return [self.read_met(connection, person) for person in people]
 
         return await self._file.read(operation)
+
+    def read_met(self, connection: sqlite3.Connection, person: bytes) -> MetItems:
+        """What the person of that pseudonym has met, as part of an operation."""
+        row = connection.execute("SELECT met FROM people WHERE pseudonym = ?", (person,)).fetchone()
+        return MetItems() if row is None else met_from_bytes(self._keys.open(person, b"met", row[0]))
 
     async def delete(self, user_id: str) -> int:
         """See `EventStore.delete`. What cannot be opened is removed too, and counts as one thing.

@@ -145,11 +145,34 @@ class UserEmbeddingStore(HeldOfPeople, Protocol):
         ...
 
 
+class ReadsBoth(Protocol):
+    """A quicker way to what `LocalStores.person` gives than to ask the two stores one after the other."""
+
+    async def __call__(self, user_id: str, checkpoint_id: str) -> tuple[MetItems, UserEmbedding | None]:
+        """See `LocalStores.person`."""
+        ...
+
+
 class LocalStores(NamedTuple):
-    """The two stores of one place; whoever opened them closes them."""
+    """The two stores of one place; whoever opened them closes them.
+
+    both: in one step, where the place has a way for that.
+    """
 
     events: EventStore
     embeddings: UserEmbeddingStore
+    both: ReadsBoth | None = None
+
+    async def person(self, user_id: str, checkpoint_id: str) -> tuple[MetItems, UserEmbedding | None]:
+        """What a reply needs: the items met, and, where there are any, the embedding for that checkpoint.
+
+        Raises:
+            StoreError: as its subclasses say.
+        """
+        if self.both is not None:
+            return await self.both(user_id, checkpoint_id)
+        met = await self.events.met(user_id)
+        return met, await self.embeddings.get(user_id, checkpoint_id) if met.item_ids else None
 
 
 def require_dim(embedding: UserEmbedding, held: int) -> None:

@@ -22,6 +22,7 @@ from serving.attribution import Attribution
 from serving.breaker import Breaker
 from serving.config import ServingConfig
 from serving.erasures import Erasures
+from serving.error_problems import install
 from serving.feedback import FeedbackByTenant
 from serving.late_graph import LateGraph
 from serving.live import LiveModel
@@ -31,7 +32,6 @@ from serving.observed import observed
 from serving.online import Online
 from serving.openapi import PROBLEMS, describe_problems
 from serving.people import People
-from serving.problems import install
 from serving.recall import RecallProbe
 from serving.routes.bundles import add_bundles
 from serving.routes.events import add_events
@@ -96,6 +96,7 @@ def create_app(
     people = People(stores, config.store_timeout_seconds)
     for way, breaker in (("read", people.reading), ("write", people.writing)):
         metrics.store_paused.labels(way).set_function(partial(_is_open, breaker))
+    metrics.ads_paused.set_function(lambda: float(desk.is_paused))
     neighbourhood = Neighbourhood(graph, stores.events, config.store_timeout_seconds)
     feedback = FeedbackByTenant(3600.0 * config.feedback_half_life_hours, config.feedback_items)
     parts = Parts(

@@ -7,7 +7,7 @@ memory: what another one answered, or answered too long ago, is counted nowhere.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -21,20 +21,24 @@ Counted: TypeAlias = Literal["shown", "clicked"]
 class Origin(NamedTuple):
     """Where a reply came from.
 
+    model_id: "" where there was no model.
     arm: "experiment/arm" of each experiment that it was part of, joined by commas; "" for none.
+    was_named: whether the request said which model had to answer: no trial has chosen who sees the reply then.
     """
 
     placement: str
     model_id: str
     arm: str = ""
+    was_named: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class _Remembered:
-    """One reply. shown, clicked: bit i is set once that was counted of item i."""
+    """One reply. shown, clicked: bit i is set once that was counted of item i; ads: where item i is one."""
 
     origin: Origin
     items: tuple[str, ...]
+    ads: int
     until: float
     shown: int = 0
     clicked: int = 0
@@ -58,9 +62,16 @@ class Attribution:
     def __len__(self) -> int:
         return len(self._replies)
 
-    def remember(self, recommendation_id: str, origin: Origin, items: Iterable[str], now: float) -> None:
-        """Keep where a reply came from and what was in it; now: seconds, of a clock that does not go back."""
-        kept = _Remembered(origin, tuple(items), now + self._kept_seconds)
+    def remember(
+        self, recommendation_id: str, origin: Origin, items: Iterable[str], now: float, ads: Container[str] = ()
+    ) -> None:
+        """Keep where a reply came from and what was in it; now: seconds, of a clock that does not go back.
+
+        ads: those of the items that are ads.
+        """
+        names = tuple(items)
+        bits = sum(1 << place for place, name in enumerate(names) if name in ads)
+        kept = _Remembered(origin, names, bits, now + self._kept_seconds)
         self._replies[recommendation_id] = kept
         self._items += len(kept.items)
         while self._replies and self._is_too_much(now):
@@ -84,6 +95,13 @@ class Attribution:
         else:
             found.clicked = before | bit
         return found.origin
+
+    def was_ad(self, recommendation_id: str, item_id: str, now: float) -> bool | None:
+        """Whether the item stood in that reply as an ad; None where the reply is not known or had no such item."""
+        found = self._known(recommendation_id, now)
+        if found is None or item_id not in found.items:
+            return None
+        return bool(found.ads >> found.items.index(item_id) & 1)
 
     def _known(self, recommendation_id: str, now: float) -> _Remembered | None:
         found = self._replies.get(recommendation_id)

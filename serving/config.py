@@ -11,6 +11,7 @@ from feature_store.item_store import MOST_AT_ONCE
 from feature_store.redis_settings import RedisSettings
 from serving.ads.settings import require_sponsors
 from serving.experiments import Experiment
+from serving.indexes.choice import IndexName
 from serving.placements.needs import Server, require_needs
 from serving.placements.settings import PLACEMENT_NAME, Placement, default_placements
 from serving.schemas import LONGEST_LIST
@@ -90,6 +91,17 @@ class ServingConfig(BaseModel):
     trial: TrialSettings = Field(default=TrialSettings(), description="of the model in the shadow stage")
     experiments: Mapping[str, Experiment] = Field(
         default_factory=dict, max_length=50, description="name -> a division of those who ask a placement"
+    )
+    index: IndexName = Field(
+        default="auto",
+        description="by which items are found: exact, int8, inverted, or auto for what suits a catalogue",
+    )
+    index_recall: float = Field(
+        default=0.99, gt=0, le=1, allow_inf_nan=False, description="of the best ten, what an index is to find"
+    )
+    index_folder: Path | None = Field(
+        default=None,
+        description="folder of indexes and vectors that the servers of a machine share; absent: each has its own",
     )
     recall_share: float = Field(
         default=0.01, ge=0, le=1, allow_inf_nan=False, description="of replies: how well the index found their items"

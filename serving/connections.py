@@ -6,16 +6,21 @@ uvicorn, which reads and writes HTTP here, has a limit for idle connections alon
 import asyncio
 import logging
 import resource
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import h11
+from starlette.types import ASGIApp
+from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from serving.access.shedding import WHOLE_AT
 from serving.config import ServingConfig
+from serving.paced import PacedConnection
 from serving.problems import below_interface
 from serving.trace import request_id
 
@@ -24,6 +29,7 @@ _OWN_FILES = 64  # that are no connection: log, database, checkpoints, and conne
 _GRACE_SECONDS = 2.0  # that a request which is still coming has once the server is told to stop
 _IS_WHOLE = frozenset({h11.DONE, h11.MUST_CLOSE})  # a client whose request has come
 _HAS_REQUEST = _IS_WHOLE | {h11.SEND_BODY}  # a client whose request has begun
+_LARGEST_HEAD = 16_384  # bytes, where uvicorn is told nothing else: as it has it
 _LAST_SECONDS = 0.25  # that a client which asks again and again has then for its next request
 
 # asyncio accepts so many at a stretch before we see the first, and each is an open file; a refused one is closed
@@ -56,6 +62,34 @@ def limits_of(config: ServingConfig) -> Limits:
     return Limits(connections, config.header_seconds, config.body_seconds)
 
 
+def http_settings(
+    app: ASGIApp,
+    config: ServingConfig,
+    stopping: asyncio.Event,
+    unread_since: Callable[[], float],
+    certificate: Callable[..., ssl.SSLContext] | None = None,
+) -> Config:
+    """How uvicorn reads and writes HTTP for that app.
+
+    stopping, unread_since: see `protocol`.
+    certificate: makes the context of TLS; None for HTTP in the clear.
+    """
+    return Config(
+        app,
+        lifespan="off",
+        interface="asgi3",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        http=protocol(limits_of(config), stopping, unread_since),
+        backlog=ACCEPTED_AT_ONCE,
+        ssl_context_factory=certificate,
+        timeout_keep_alive=config.keep_alive_seconds,
+        timeout_graceful_shutdown=config.drain_seconds,
+    )
+
+
 def protocol(
     limits: Limits, stopping: asyncio.Event, unread_since: Callable[[], float] = time.monotonic
 ) -> type[H11Protocol]:
@@ -77,6 +111,17 @@ class _Connection(H11Protocol):
     _sending: asyncio.TimerHandle | None = None
     _sending_what: str = ""
     _taking: asyncio.TimerHandle | None = None
+    _going_on: asyncio.Handle | None = None
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.conn: PacedConnection = PacedConnection(config.h11_max_incomplete_event_size or _LARGEST_HEAD)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn: a transport that is a socket's
         if len(self.connections) >= self.limits.connections:
@@ -96,13 +141,28 @@ class _Connection(H11Protocol):
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
+        if self._going_on is not None:  # its turn comes; what was read meanwhile lies in `conn` by now
+            self.transport.pause_reading()
+            return
+        self.conn.begin_stretch()
         super().handle_events()
+        if self.conn.holds_back and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self._going_on = self.loop.call_soon(self._go_on)
         if self.conn.their_state in _IS_WHOLE:
             self.scope["state"].setdefault(WHOLE_AT, self.arrivals[0]())
         if self._sending_what == "last" and self.conn.their_state in _HAS_REQUEST:
             self._end_with_reply()
             self._hurry()
         self._watch()
+
+    def _go_on(self) -> None:
+        self._going_on = None
+        if self.transport.is_closing():
+            return
+        self.handle_events()
+        if not self.conn.holds_back and not self.flow.read_paused:
+            self.transport.resume_reading()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from feature_store.arrays import BoolArray
-from serving.placements.conditions import Condition, holds
+from feature_store.arrays import BoolArray, Int32Array
+from serving.placements.conditions import Condition, holds, holds_at
 from serving.profile import Profile
 from serving.request import NOBODY, RecommendationRequest
 from serving.view import View
@@ -19,26 +19,26 @@ def eligible_places(view: View, request: RecommendationRequest, profile: Profile
             eligible &= holds(condition, assortment)
     for rule in placement.rules:
         if rule.then == "hide" and rule.is_in_force(view.now):
-            eligible &= ~holds(rule.when, assortment)
+            np.greater(eligible, holds(rule.when, assortment), out=eligible)  # eligible and not hidden
     if placement.respects_graph:
         eligible &= visible_places(assortment, profile.neighbours or NOBODY)
     eligible[assortment.places(profile.hidden_ids)] = False
     eligible[assortment.places(request.exclude_item_ids)] = False
     if request.like_item_id is not None:  # it is on the page already that asks for what is like it
         eligible[assortment.places([request.like_item_id])] = False
-    return eligible & ~_met_already(view, profile)
+    eligible[_met_already(view, profile)] = False
+    return eligible
 
 
-def _met_already(view: View, profile: Profile) -> BoolArray:
-    """The items met that the placement does not repeat."""
-    repeats, assortment = view.placement.repeats, view.assortment
-    met = np.zeros(len(assortment), np.bool_)
-    met[assortment.places(profile.met_ids)] = True
+def _met_already(view: View, profile: Profile) -> Int32Array:
+    """Where the items met are that the placement does not repeat."""
+    repeats, places = view.placement.repeats, view.assortment.places(profile.met_ids)
+    hidden = _is_said(repeats.hide, view, places)
     if repeats.default == "hide":
-        return met & ~_is_said(repeats.show, view) | met & _is_said(repeats.hide, view)
-    return met & _is_said(repeats.hide, view)
+        hidden |= ~_is_said(repeats.show, view, places)
+    return places[hidden]
 
 
-def _is_said(condition: Condition, view: View) -> BoolArray:
-    """For which items a list says something; an empty condition is about none."""
-    return holds(condition, view.assortment) if condition else np.zeros(len(view.assortment), np.bool_)
+def _is_said(condition: Condition, view: View, places: Int32Array) -> BoolArray:
+    """Of which of those places a list says something; an empty condition is about none."""
+    return holds_at(condition, view.assortment, places) if condition else np.zeros(len(places), np.bool_)

@@ -5,16 +5,17 @@
     │   └── RequestRefused        the request breaks a rule; each fault names the place in the body
     ├── CheckpointMismatch
     │   ├── OtherCheckpoint       the vector in the request was folded in on another checkpoint than the live one
-    │   └── ModelNotLoaded        the request asks for a checkpoint that is in neither stage
+    │   └── ModelNotLoaded        the request asks for a checkpoint that is in neither stage, or failed on trial
     ├── UnknownPlacement          there is no placement of that name
     ├── NoBundle                  there is no item bundle of that checkpoint here
     ├── NoCatalogue               items are asked for, or sent, and no catalogue is configured
+    ├── StillInProduction         the checkpoint that answers would be put on trial, and nothing would answer
     ├── UnknownErasure            no such receipt was given here, or long ago
     ├── UnknownCatalogueItem      the catalogue has no item of that id
     ├── ModelTooLarge             a checkpoint would take more memory than a model may
     └── NoModel                   nothing has been promoted that could be loaded yet
 
-None of them knows HTTP; `serving.problems` says what each becomes there.
+None of them knows HTTP; `serving.error_problems` says what each becomes there.
 """
 
 from collections.abc import Iterable
@@ -51,7 +52,11 @@ class OtherCheckpoint(CheckpointMismatch):
 
 
 class ModelNotLoaded(CheckpointMismatch):
-    """The request asks for a checkpoint that is in neither stage."""
+    """The request asks for a checkpoint that is in neither stage, or is on trial and failed."""
+
+
+class StillInProduction(HearthError):
+    """The checkpoint that answers would be put on trial, and nothing would answer."""
 
 
 class UnknownErasure(HearthError):

@@ -6,6 +6,7 @@ nothing in here says who clicked. They are kept in memory, by each server for it
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -37,9 +38,6 @@ class _Count(NamedTuple):
     shows: float
     clicks: float
     at: float
-
-
-_NONE = _Count(0.0, 0.0, 0.0)
 
 
 class Feedback:
@@ -74,10 +72,19 @@ class Feedback:
 
     def counts(self, item_ids: Sequence[str], now: float) -> Counts:
         """What was counted of these items, as it counts at that time (seconds since 1970)."""
-        found = [self._counts.get(item_id, _NONE) for item_id in item_ids]
-        shows, clicks, at = np.array(found, np.float64).reshape(-1, 3).T
-        left = 0.5 ** (np.maximum(now - at, 0.0) / self._half_life)  # of a clock that was set back, all
-        return Counts(left * np.maximum(shows, clicks), left * clicks)
+        shows, clicks = np.zeros(len(item_ids)), np.zeros(len(item_ids))
+        if not self._counts.keys().isdisjoint(item_ids):  # of most items nobody has been told anything
+            told = map(self._counts.get, item_ids)
+            places, found = zip(*((place, count) for place, count in enumerate(told) if count), strict=True)
+            kept = np.fromiter(chain.from_iterable(found), np.float64, 3 * len(found)).reshape(-1, 3)
+            left = 0.5 ** (np.maximum(now - kept[:, 2], 0.0) / self._half_life)  # of a clock that was set back, all
+            shows[list(places)] = left * np.maximum(kept[:, 0], kept[:, 1])
+            clicks[list(places)] = left * kept[:, 1]
+        return Counts(shows, clicks)
+
+    def latest(self, most: int) -> list[str]:
+        """The items of which something was heard, the last one first; so many at most."""
+        return list(islice(reversed(self._counts), most))
 
     def _add(self, item_id: str, shows: float, clicks: float, now: float) -> None:
         before = self._counts.pop(item_id, None)

@@ -9,12 +9,12 @@ from feature_store.errors import BadInput, StoreUnavailable
 from feature_store.events import Event
 from feature_store.history_limits import HistoryLimits
 from serving.access.tenants import person_of, reply_of
+from serving.body_faults import faults_of
 from serving.errors import Fault
 from serving.feedback import Feedback
 from serving.metrics import Metrics
 from serving.model import ServingModel
 from serving.people import People
-from serving.problems import faults_of
 from serving.schemas import EventBody
 
 _LIMITS = HistoryLimits()

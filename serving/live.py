@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NoReturn, TypeAlias
 
 from feature_store.errors import HearthError
@@ -48,8 +49,10 @@ class LiveModel:
     stock: makes the assortments of a new model; without one, they are what the model knows.
     stage: which stage of the registry is followed.
     max_model_bytes: see `serving.headroom.require_headroom`.
+    index_folder: see `serving.model.build_model`.
 
-    Its `missing` says why nothing has answered yet, as far as the registry itself is in order.
+    Its `missing` says why nothing has answered yet, as far as the registry itself is in order. Its `beside`, where that
+    is set, follows another stage of the same registry: what it has loaded is taken from there, and not loaded again.
     """
 
     def __init__(
@@ -60,16 +63,19 @@ class LiveModel:
         stock: Stock | None = None,
         stage: Followed = "production",
         max_model_bytes: int | None = None,
+        index_folder: Path | None = None,
     ) -> None:
         self.model: ServingModel | None = None
         self.stock = stock or Stock()
         self.failure: SwapFailure | None = None
         self.missing: Missing | None = None
+        self.beside: LiveModel | None = None
         self.stage = stage
         self._registry = registry
         self._metrics = metrics
         self._watch_seconds = watch_seconds
         self._max_model_bytes = max_model_bytes
+        self._index_folder = index_folder
         self._attempts = 0
         self._not_before = 0.0
         self._stocking = asyncio.Lock()
@@ -95,17 +101,27 @@ class LiveModel:
         """Look once: where another checkpoint is promoted than answers, load it aside, then put it in its place.
 
         Whatever fails, the present model goes on answering. A checkpoint that failed is tried again after a wait
-        that doubles; another one at once.
+        that doubles; another one at once. As long as there is no model, the catalogues alone are shown.
         """
         try:
-            promoted = self._of_stage(await asyncio.to_thread(self._registry.stages))
+            await self._catch_up()
+        except Exception:
+            await self._show_catalogues()
+            raise
+        await self._show_catalogues()
+
+    async def _catch_up(self) -> None:
+        try:
+            stages = await asyncio.to_thread(self._registry.stages)
         except (HearthError, OSError) as error:
             if self._is_due(None):
                 self._failed(None, error)
             return
+        promoted = self._of_stage(stages)
         if promoted is None:
             if self.stage == "shadow":  # what answers requests goes on, whatever the registry says; a shadow can go
-                self._drop()
+                if not self._is_to_be_taken_from_here(stages):
+                    self._drop()
             elif self.model is None:
                 await self._say_what_is_missing()
             return
@@ -115,7 +131,7 @@ class LiveModel:
         if not self._is_due(promoted):
             return
         try:
-            model = await asyncio.to_thread(self._build, promoted)
+            model = await self._loaded(promoted)
             async with self._stocking:
                 stocked = await self.stock.for_model(model)
                 self._swap(model)
@@ -129,8 +145,27 @@ class LiveModel:
     async def stock_up(self, verticals: Iterable[str]) -> None:
         """Have the catalogues of these verticals as well, before anybody is shown them."""
         async with self._stocking:
-            if self.stock.add(verticals) and self.model is not None:
+            if self.stock.add(verticals) and self.stock.shown:
                 self.stock.shown = await self.stock.for_model(self.model)
+
+    async def _loaded(self, model_id: str) -> ServingModel:
+        there = None if self.beside is None else self.beside.model
+        if there is not None and there.model_id == model_id:
+            return there
+        return await asyncio.to_thread(self._build, model_id)
+
+    def _is_to_be_taken_from_here(self, stages: Stages) -> bool:
+        """Whether this model was just promoted, and production has yet to look: it stays until then."""
+        if self.model is None or self.beside is None or self.model.model_id != stages.production:
+            return False
+        return self.beside.model is None or self.beside.model.model_id != stages.production
+
+    async def _show_catalogues(self) -> None:
+        if self.model is not None or self.stage == "shadow":
+            return
+        async with self._stocking:
+            if not self.stock.shown:
+                self.stock.shown = await self.stock.for_model(None)
 
     def _of_stage(self, stages: Stages) -> str | None:
         return stages.production if self.stage == "production" else stages.shadow
@@ -158,7 +193,7 @@ class LiveModel:
 
     def _build(self, model_id: str) -> ServingModel:
         require_headroom(self._registry.manifest(model_id), self._max_model_bytes)
-        return build_model(self._registry.load(model_id))
+        return build_model(self._registry.load(model_id), self._index_folder)
 
     def _swap(self, model: ServingModel) -> None:
         before, self.model, self.failure, self._attempts = self.model, model, None, 0

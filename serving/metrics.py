@@ -44,6 +44,7 @@ class Metrics:
     turned_away: Counter
     file_loads: Counter
     store_paused: Gauge
+    ads_paused: Gauge
 
 
 def create_metrics() -> Metrics:
@@ -124,6 +125,9 @@ def create_metrics() -> Metrics:
         ),
         store_paused=Gauge(
             "hearth_store_paused", "1 while the store of people is not asked, as it failed", ("way",), registry=registry
+        ),
+        ads_paused=Gauge(
+            "hearth_ads_paused", "1 while the books of ads are not asked, as they failed", registry=registry
         ),
     )
     for outcome in ("success", "failure"):

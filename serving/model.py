@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -9,6 +11,7 @@ from feature_store.blend import blended_items, blended_query, discounts
 from feature_store.checkpoint import Checkpoint
 from feature_store.item_item import ItemItem
 from feature_store.row_ranges import rows_of
+from serving.indexes.shared_vectors import shared_vectors
 from serving.shelf import Shelf
 
 
@@ -52,31 +55,42 @@ def _discounted(checkpoint: Checkpoint) -> ItemItem | None:
     return ItemItem(rows, weights * discounts(checkpoint.item_counts, checkpoint.manifest.blend)[rows])
 
 
-def build_model(checkpoint: Checkpoint) -> ServingModel:
+def build_model(checkpoint: Checkpoint, index_folder: Path | None = None) -> ServingModel:
     """Make the serving model beside the one that answers now, and warm it with one retrieval of its own.
 
+    index_folder: where the vectors are in a file that the servers of this machine share; None for memory of one's own.
+
     Raises:
+        OSError: the file cannot be written.
         numpy.linalg.LinAlgError: people cannot be folded in on this checkpoint.
     """
     manifest, counts = checkpoint.manifest, checkpoint.item_counts
     vectors = blended_items(checkpoint.item_vectors, counts, manifest.blend)
+    if index_folder is not None:
+        vectors = shared_vectors(index_folder, manifest.checkpoint_id, vectors)
     vectors.flags.writeable = False
     if manifest.blend.discount == 0:
         # Q is the first columns of what the index has; a second copy would be the largest thing in the process.
         checkpoint = replace(checkpoint, item_vectors=vectors[:, : manifest.dim])
     own = vectors[:, : manifest.dim]
-    everything = Shelf.of(np.arange(len(vectors), dtype=np.int32), vectors, counts, manifest.dim)
+    item_item = _discounted(checkpoint)
+    shelf_of = partial(
+        Shelf.of,
+        item_vectors=vectors,
+        item_counts=counts,
+        dim=manifest.dim,
+        added_to=None if item_item is None else item_item.rows,
+    )
+    everything = shelf_of(np.arange(len(vectors), dtype=np.int32))
     model = ServingModel(
         checkpoint=checkpoint,
         everything=everything,
         verticals={
-            vertical: everything
-            if len(manifest.catalogues) == 1
-            else Shelf.of(rows_of(ranges), vectors, counts, manifest.dim)
+            vertical: everything if len(manifest.catalogues) == 1 else shelf_of(rows_of(ranges))
             for vertical, ranges in manifest.catalogues.items()
             if ranges
         },
-        item_item=_discounted(checkpoint),
+        item_item=item_item,
         longest_item=float(np.sqrt(np.einsum("id,id->i", own, own, dtype=np.float64).max())),
     )
     favourite = everything.popular.order[:1]

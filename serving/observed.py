@@ -88,7 +88,7 @@ def observed(
 
 def _template(scope: Scope) -> str:
     route = scope.get("route")
-    return route.path if isinstance(route, Route) else _UNKNOWN
+    return route.path_format if isinstance(route, Route) else _UNKNOWN
 
 
 def _limited(receive: Receive, scope: Scope, max_body_bytes: int, body_seconds: float) -> Receive:

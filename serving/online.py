@@ -28,13 +28,13 @@ class Online:
 
     def take(self, placement: str, view: View, ranked: RankedList) -> None:
         """Measure one reply."""
-        labels = (placement, ranked.model_id)
+        labels = (placement, ranked.model_id or "")  # "": there is no model
         self._metrics.lists.labels(*labels).inc()
         if not ranked.items:
             self._metrics.empty_lists.labels(*labels).inc()
             return
         if labels not in self._shown:
-            self._forget_others(placement, ranked.model_id)
+            self._forget_others(*labels)
         shown = self._shown.setdefault(labels, set())
         ids = [item.item_id for item in islice(ranked.items, _LOOKED_AT)]
         if len(shown) < _MOST_ITEMS:

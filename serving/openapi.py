@@ -12,13 +12,13 @@ from typing import Any
 from fastapi import FastAPI
 
 from serving.access.gate import entry_of
+from serving.error_problems import of_kind
 from serving.openapi_examples import EXAMPLES
 from serving.problems import (
     MALFORMED_REQUEST,
     STOPPING,
     Problem,
     for_whole_server,
-    of_kind,
     of_status,
     overloaded,
     quota_used_up,

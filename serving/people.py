@@ -44,8 +44,8 @@ class People:
         self._write_failed = False  # whether the last write did; a full disk can still be read
         self._locks = tuple(asyncio.Lock() for _ in range(_LOCKS))
 
-    async def read(self, user_id: str, model: ServingModel) -> Person:
-        """What the person has met, and the embedding; raises `StoreUnavailable`."""
+    async def read(self, user_id: str, model: ServingModel | None) -> Person:
+        """What the person has met, and the embedding of that model, if any; raises `StoreUnavailable`."""
         with step("read person"):
             return await self._in_time(lambda: self._read(user_id, model), self.reading)
 
@@ -83,11 +83,10 @@ class People:
             return False
         return True
 
-    async def _read(self, user_id: str, model: ServingModel) -> Person:
-        met = await self._stores.events.met(user_id)
-        if not met.item_ids:
-            return Person(met, None)
-        return Person(met, await self._stores.embeddings.get(user_id, model.model_id))
+    async def _read(self, user_id: str, model: ServingModel | None) -> Person:
+        if model is None:
+            return Person(await self._stores.events.met(user_id), None)
+        return Person(*await self._stores.person(user_id, model.model_id))
 
     async def _fold_in(self, user_id: str, model: ServingModel) -> None:
         met = await self._stores.events.met(user_id)

@@ -36,31 +36,33 @@ class Profile:
     neighbours: Neighbours | None = NOBODY
 
 
-def profile_of(request: RecommendationRequest, person: Person | None, model: ServingModel) -> Profile:
+def profile_of(request: RecommendationRequest, person: Person | None, model: ServingModel | None) -> Profile:
     """The profile that a request is answered with.
 
     Args:
         request: what is asked for.
         person: what is stored of request.user_id; None if there is no user id, or nothing of them could be read.
-        model: the model that answers.
+        model: the model that answers; None where there is none, and nobody is known by anything but what they met.
 
     Raises:
         OtherCheckpoint: the request's vector belongs to another checkpoint than the model's.
         RequestRefused: the request's vector cannot meet the model's items.
     """
-    if request.query_vector is not None:
+    if request.query_vector is not None and model is not None:
         vector = _sent_vector(request.query_vector, request.checkpoint_id or "", model)
         return _popular_if_nought(Profile(vector, None))
     read = None if person is None else person.met
     met = MetItems() if read is None else read
     met_ids = (*met.item_ids, *(request.session_item_ids or ()))
-    rows = model.checkpoint.vocabulary.known_rows(met_ids)
+    rows = _NO_ROWS if model is None else model.checkpoint.vocabulary.known_rows(met_ids)
     neighbours = NOBODY if request.user_id is None else None if person is None else person.neighbours
     lost = ("store-unavailable",) if request.user_id is not None and read is None else ()
-    if len(rows):
+    if model is not None and len(rows):
         vector = _folded_in(rows, request, person, model)
         return _popular_if_nought(Profile(vector, len(rows), rows, met_ids, met.disliked, lost, neighbours))
-    if request.privacy_tier != "anonymous" and not lost:
+    if model is None:
+        lost = ("no-model", *lost)
+    elif request.privacy_tier != "anonymous" and not lost:
         lost = ("popularity-fallback",)
     return Profile(None, 0, rows, met_ids, met.disliked, lost, neighbours)
 

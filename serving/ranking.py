@@ -17,7 +17,7 @@ import numpy as np
 
 from feature_store.arrays import Float64Array, Int32Array
 from serving.candidates import Candidates, Source, nothing
-from serving.placements.conditions import holds
+from serving.placements.conditions import holds_at
 from serving.sources.asked import Asked
 from serving.sources.known import scores
 from serving.view import View
@@ -39,9 +39,13 @@ class Ranked(NamedTuple):
     promoted: Candidates
     others: Sequence[Candidates] = ()
 
-    def source(self, place: int) -> Source:
-        """The first of the placement's sources that proposed it; where none did, whose else it is."""
-        return next(one.source for one in (*self.proposed, *self.others, self.promoted) if place in one.places)
+    def sources(self, places: Int32Array) -> list[Source]:
+        """Of each of some places the first of the placement's sources that proposed it; else whose else it is."""
+        found: list[Source] = ["promoted"] * len(places)
+        for one in (*reversed(self.others), *reversed(self.proposed)):  # the first has the last word
+            for at in np.flatnonzero((places[:, None] == one.places).any(axis=1)).tolist():
+                found[at] = one.source
+        return found
 
 
 def rank(
@@ -53,9 +57,7 @@ def rank(
     """All candidates, by falling value; of equal values as the judge has them, then as the sources come."""
     promoted = nothing("promoted") if promoted is None else promoted
     judged = _judged(asked, proposed)
-    places = np.concatenate([one.places for one in (*judged, *proposed, *others, promoted)])
-    _, first = np.unique(places, return_index=True)
-    places = places[np.sort(first)]
+    places = _distinct([one.places for one in (judged, *proposed, *others, promoted)], len(asked.view.assortment))
     values = _values(asked, judged, places)
     factors = value_factors(asked.view, places)
     finite = np.isfinite(values)
@@ -73,7 +75,7 @@ def value_factors(view: View, places: Int32Array) -> Float64Array:
         factors *= np.where(np.isnan(appeared), 1.0, np.exp2(-np.minimum(hours / view.placement.half_life_hours, 60.0)))
     for rule in view.placement.rules:
         if rule.then == "boost" and rule.factor is not None and rule.is_in_force(view.now):
-            factors[holds(rule.when, view.assortment)[places]] *= rule.factor
+            factors[holds_at(rule.when, view.assortment, places)] *= rule.factor
     return factors
 
 
@@ -87,22 +89,35 @@ def judge_of(asked: Asked) -> str:
     return placement.sources[0].kind if len(placement.sources) == 1 else "personal"
 
 
-def _judged(asked: Asked, proposed: Sequence[Candidates]) -> list[Candidates]:
-    """What the judge proposed; nothing of the person's own source, which has a score of all that the model knows.
+def _distinct(lists: Sequence[Int32Array], count: int) -> Int32Array:
+    """The places of all lists, each once, where it comes first.
+
+    lists: of distinct places each, below `count`.
+    """
+    is_new, found = np.ones(count, np.bool_), []
+    for places in lists:
+        found.append(places[is_new[places]])
+        is_new[places] = False
+    return np.concatenate(found)
+
+
+def _judged(asked: Asked, proposed: Sequence[Candidates]) -> Candidates:
+    """What the judge proposed, scored already; nothing where the person's own source judges and nobody can be scored.
 
     A judge that proposed nothing leaves it to that source.
     """
-    judge, sources = judge_of(asked), zip(asked.view.placement.sources, proposed, strict=True)
-    return [one for source, one in sources if source.kind == judge != "personal" and len(one)]
+    judge = judge_of(asked)
+    if judge == "personal" and asked.view.assortment.shelf is None:
+        return nothing("personal")
+    theirs = (one for source, one in zip(asked.view.placement.sources, proposed, strict=True) if source.kind == judge)
+    return next(theirs, nothing("personal"))
 
 
-def _values(asked: Asked, judged: Sequence[Candidates], places: Int32Array) -> Float64Array:
-    """The judge's score of each of the places, -inf where it has none, shape (n,)."""
+def _values(asked: Asked, judged: Candidates, places: Int32Array) -> Float64Array:
+    """The judge's score of each of the places, -inf where it has none, shape (n,). What it proposed comes first."""
     values = np.full(len(places), -np.inf)
-    if not judged:
-        known = places < asked.view.assortment.known
-        values[known] = scores(asked, places[known])
-        return values
-    theirs = judged[0]
-    values[: len(theirs)] = theirs.scores  # they come first, each once
+    values[: len(judged)] = judged.scores
+    if judge_of(asked) == "personal" or not len(judged):  # its scores are of all that the model knows
+        further = np.flatnonzero(places[len(judged) :] < asked.view.assortment.known) + len(judged)
+        values[further] = scores(asked, places[further])
     return values

@@ -66,12 +66,14 @@ def _friends(asked: Asked, one: Arranged) -> tuple[Reason, ...]:
 
 def _alike(asked: Asked, arranged: Sequence[Arranged]) -> list[tuple[Reason, ...]]:
     """What was met that adds most to each item's score; nothing where a vector came without a history."""
-    checkpoint, history = asked.view.model.checkpoint, asked.profile.met_rows
-    vocabulary = checkpoint.vocabulary
+    model, history = asked.view.model, asked.profile.met_rows
+    found: list[tuple[Reason, ...]] = [()] * len(arranged)
+    if model is None or asked.query is None or not len(history):
+        return found
+    checkpoint, vocabulary = model.checkpoint, model.checkpoint.vocabulary
     ids = [asked.view.assortment.item_id(one.place) for one in arranged]
     known = [at for at, item_id in enumerate(ids) if item_id in vocabulary]
-    found: list[tuple[Reason, ...]] = [()] * len(ids)
-    if asked.query is None or not len(history) or not known:
+    if not known:
         return found
     rows = vocabulary.rows([ids[at] for at in known])
     parts = contributions(checkpoint.item_vectors, checkpoint.item_gram, history, rows, checkpoint.manifest.fold_in)

@@ -91,10 +91,10 @@ class RecallProbe:
 
     async def measure(self, probed: Probed) -> None:
         """Look at one reply; those that no index had a part in are passed over."""
-        retrieval = retrieval_of(probed)
-        if retrieval is not None:
+        retrieval, model = retrieval_of(probed), probed.view.model
+        if retrieval is not None and model is not None:
             recall = await asyncio.to_thread(recall_of, retrieval)
-            self._metrics.index_recall.labels(probed.placement, probed.view.model.model_id).observe(recall)
+            self._metrics.index_recall.labels(probed.placement, model.model_id).observe(recall)
 
 
 def retrieval_of(probed: Probed) -> Retrieval | None:

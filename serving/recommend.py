@@ -53,15 +53,15 @@ class RankedList:
     """What a request is answered with.
 
     items: best first, all different; fewer than k only where fewer are eligible under the placement's caps.
-    model_id: the checkpoint behind every item and score of it.
-    degraded: what was missing: "store-unavailable", "popularity-fallback", "vertical-unknown",
+    model_id: the checkpoint behind every item and score of it; None before there is a model.
+    degraded: what was missing: "no-model", "store-unavailable", "popularity-fallback", "vertical-unknown",
         "condition-unknown", "context-unknown", "ads-unavailable", "graph-unavailable", "friends-unavailable",
         "catalogue-stale".
     unknown_items: different items of the session and of the exclusions that nobody here knows.
     """
 
     items: tuple[RankedItem, ...]
-    model_id: str
+    model_id: str | None
     privacy_tier: PrivacyTier
     degraded: tuple[str, ...]
     unknown_items: int
@@ -96,7 +96,7 @@ def listed(asked: Asked, items: tuple[RankedItem, ...]) -> RankedList:
     request, view = asked.request, asked.view
     return RankedList(
         items=items,
-        model_id=view.model.model_id,
+        model_id=None if view.model is None else view.model.model_id,
         privacy_tier=request.privacy_tier,
         degraded=(
             *asked.profile.degraded,
@@ -119,7 +119,7 @@ def _lost_of_graph(asked: Asked) -> tuple[str, ...]:
 
 def _listed(asked: Asked) -> Sequence[Arranged]:
     """As many as are asked for: from few candidates where these do, else from all that are eligible."""
-    k, eligible = asked.request.k, int(asked.eligible.sum())
+    k, eligible = asked.request.k, int(np.count_nonzero(asked.eligible))
     sources = asked.view.placement.sources
     by_rules = promoted(asked)
     proposed = [propose(asked, source, max(source.depth, k)) for source in sources]
@@ -139,7 +139,7 @@ def _unlikeness(asked: Asked, ranked: Ranked) -> Unlikeness:
     weight = asked.request.diversity
     if weight is None:
         weight = diversity.weight if diversity else 0.0
-    if weight == 0 or view.assortment.shelf is None:
+    if weight == 0 or view.assortment.shelf is None or view.model is None:
         return ByValue()
     directions = np.zeros((len(ranked.places), view.model.dim), np.float32)
     known = ranked.places < view.assortment.known
@@ -148,20 +148,21 @@ def _unlikeness(asked: Asked, ranked: Ranked) -> Unlikeness:
 
 
 def _query(request: RecommendationRequest, profile: Profile, view: View) -> Query | None:
-    if profile.vector is None:
+    if profile.vector is None or view.model is None:
         return None
-    vector = _in_context(profile.vector, request, view)
+    vector = _in_context(profile.vector, request, view.model, view.placement.vertical)
     query = blended_query(vector, profile.known, view.model.checkpoint.manifest.blend)
     added = _added(profile, view.model, np.float32(1) - query[-1])
     return Query(query, with_friends(added, profile.neighbours, view))
 
 
-def _in_context(vector: Float32Array, request: RecommendationRequest, view: View) -> Float32Array:
+def _in_context(
+    vector: Float32Array, request: RecommendationRequest, model: ServingModel, vertical: str | None
+) -> Float32Array:
     """The person's vector in the context of the request, the placement's vertical included; as it is without either."""
-    tower = view.model.checkpoint.query_tower
+    tower = model.checkpoint.query_tower
     if tower is None:
         return vector
-    vertical = view.placement.vertical
     placed: Context = {"vertical": vertical} if vertical is not None else {}
     return tower.query(vector, {**(request.context or {}), **placed})
 
@@ -171,9 +172,9 @@ def _unknown_condition(view: View) -> bool:
     return bool(view.placement.where and len(view.assortment) and unknown_fields(view.placement.where, view.assortment))
 
 
-def _unknown_context(request: RecommendationRequest, model: ServingModel) -> bool:
+def _unknown_context(request: RecommendationRequest, model: ServingModel | None) -> bool:
     """Whether the model makes nothing of a value that the request gives."""
-    if not request.context:
+    if not request.context or model is None:
         return False
     tower = model.checkpoint.query_tower
     return tower is None or bool(tower.unknown(request.context))
@@ -188,5 +189,5 @@ def _added(profile: Profile, model: ServingModel, personal_share: np.float32) ->
 
 def _unknown_items(request: RecommendationRequest, view: View) -> int:
     sent = {*(request.session_item_ids or ()), *request.exclude_item_ids}
-    vocabulary, assortment = view.model.checkpoint.vocabulary, view.assortment
-    return sum(item_id not in vocabulary and item_id not in assortment for item_id in sent)
+    vocabulary = () if view.model is None else view.model.checkpoint.vocabulary
+    return sum(item_id not in vocabulary and item_id not in view.assortment for item_id in sent)

@@ -17,6 +17,9 @@ class ItemsPage(BaseModel):
     """Some items of a vertical, those that changed longest ago first."""
 
     items: list[Item]
+    unreadable_item_ids: list[str] | None = Field(
+        default=None, description="of the page, but damaged or of a later Hearth, and so not among items; absent: none"
+    )
     next_cursor: str | None = Field(default=None, description="where the next page begins; absent: this is the last")
 
 

@@ -140,8 +140,8 @@ class RecommendMeta(BaseModel):
     """How the reply came about."""
 
     degraded: list[str] = Field(
-        description="what was missing: store-unavailable, popularity-fallback, vertical-unknown, condition-unknown, "
-        "context-unknown, graph-unavailable, friends-unavailable, ads-unavailable, "
+        description="what was missing: no-model, store-unavailable, popularity-fallback, vertical-unknown, "
+        "condition-unknown, context-unknown, graph-unavailable, friends-unavailable, ads-unavailable, "
         "catalogue-stale"
     )
     unknown_items: int = Field(description="items of the session and the exclusions that the model does not know")
@@ -153,7 +153,7 @@ class RecommendReply(BaseModel):
     """A ranked list, and what it was made from."""
 
     recommendation_id: str
-    model_id: str
+    model_id: str | None = Field(default=None, description="of the checkpoint that answered; absent: there is none yet")
     experiments: dict[str, str] = Field(default_factory=dict, description="experiment -> the arm that answered")
     privacy_tier: Literal["edge-cell", "ephemeral", "anonymous"]
     items: list[RecommendedItem]

@@ -2,18 +2,26 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from functools import partial
 from typing import NoReturn
 
 import uvicorn
 from starlette.types import ASGIApp
+from threadpoolctl import threadpool_limits
 
 from feature_store.encryption import KeyRing, keys_from_environment, keys_from_file
 from feature_store.item_store import ItemStore
@@ -37,7 +45,8 @@ from serving.app import create_app
 from serving.assortment.following import follow
 from serving.assortment.stock import Stock
 from serving.config import ServingConfig
-from serving.connections import ACCEPTED_AT_ONCE, limits_of, protocol
+from serving.connections import http_settings
+from serving.indexing import IndexSettings, keep_indexed
 from serving.late_graph import LateGraph, Opening, opened_late
 from serving.live import FOLLOWED, LiveModel
 from serving.logs import log_to_stderr
@@ -52,12 +61,16 @@ from serving.trials import Trials
 from serving.watched_file import WatchedFile, watch
 
 _LOG = logging.getLogger("serving.server")
+_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 _WAITING_CONNECTIONS = 2048  # that the kernel keeps for us until we accept them
 _LAST_TRACES_SECONDS = 5.0  # that a receiver of traces which does not answer holds up the end, at most
 
 
 def run(config: ServingConfig, listening: Callable[[str], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT. The log goes to stderr; stdout is not written to.
+
+    BLAS gets one thread, unless the environment says how many (`OPENBLAS_NUM_THREADS`): requests are what runs side by
+    side here, and on a busy machine a product that was shared out waits for its last thread.
 
     listening: called with the address, such as `http://127.0.0.1:8080`, once requests are accepted.
 
@@ -68,8 +81,12 @@ def run(config: ServingConfig, listening: Callable[[str], None] | None = None) -
     """
     log_to_stderr()
     selector = PolledSelector()
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
+    with _blas_threads(), asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
         runner.run(serve(config, listening, lambda: selector.unread_since))
+
+
+def _blas_threads() -> AbstractContextManager[object]:
+    return nullcontext() if _BLAS_THREADS in os.environ else threadpool_limits(1, user_api="blas")
 
 
 async def serve(
@@ -95,9 +112,12 @@ async def serve(
             stock = Stock(catalogues, files.verticals())
             stocks = (stock, Stock(catalogues, files.verticals(), beside=stock))
             live, shadow = (
-                LiveModel(registry, metrics, config.watch_seconds, kept, stage, config.max_model_bytes)
+                LiveModel(
+                    registry, metrics, config.watch_seconds, kept, stage, config.max_model_bytes, config.index_folder
+                )
                 for kept, stage in zip(stocks, FOLLOWED, strict=True)
             )
+            live.beside, shadow.beside = shadow, live
             if files.placements_file is not None:
                 files.placements_file.before_use(lambda new: _stock_up((live, shadow), new))
             trials = Trials(shadow, config.trial, registry, metrics)
@@ -117,6 +137,11 @@ async def serve(
                 "folding in": lambda: keep_folded_in(live, stores, config.watch_seconds),
                 "ads": lambda: desk.run(lambda: _books(config)),
                 "recall": recall.run,
+                "indexing": lambda: keep_indexed(
+                    lambda: (live.model, shadow.model),
+                    IndexSettings(config.index, config.index_recall, config.index_folder),
+                    config.watch_seconds,
+                ),
                 # One for each file: one that cannot be dealt with leaves the others watched.
                 **{file.what: partial(watch, (file,), config.watch_seconds) for file in files.watched},
             }
@@ -232,20 +257,8 @@ async def _listen(
     finish: what is left to do then, within so many seconds; None: nothing.
     """
     stopping = asyncio.Event()
-    settings = uvicorn.Config(
-        app,
-        lifespan="off",
-        interface="asgi3",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        http=protocol(limits_of(config), stopping, unread_since),
-        backlog=ACCEPTED_AT_ONCE,
-        ssl_context_factory=None if certificate is None else lambda *_: always_latest(lambda: certificate.value),
-        timeout_keep_alive=config.keep_alive_seconds,
-        timeout_graceful_shutdown=config.drain_seconds,
-    )
+    context = None if certificate is None else lambda *_: always_latest(lambda: certificate.value)
+    settings = http_settings(app, config, stopping, unread_since, context)
     host, port = bound.getsockname()[:2]
     scheme = "http" if certificate is None else "https"
     address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

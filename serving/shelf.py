@@ -7,8 +7,9 @@ import numpy as np
 
 from feature_store.arrays import BoolArray, Float32Array, Int32Array
 from serving.candidates import Candidates, Source
+from serving.indexes.item_index import ItemIndex
+from serving.indexes.latest import LatestIndex
 from serving.popularity import PopularItems
-from serving.retrieval import ExactIndex, ItemIndex
 
 
 class Added(NamedTuple):
@@ -16,6 +17,21 @@ class Added(NamedTuple):
 
     rows: Int32Array
     scores: Float32Array
+
+
+class Apart(NamedTuple):
+    """Those items of a shelf to whose products something is added, m of them: they are scored one by one.
+
+    rows: of whatever can be added to, ascending, shape (n,).
+    there: which of these stand on the shelf, shape (n,), m times true.
+    places: where, ascending, shape (m,).
+    vectors: theirs, side by side, shape (m, numbers).
+    """
+
+    rows: Int32Array
+    there: BoolArray
+    places: Int32Array
+    vectors: Float32Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +44,7 @@ class Shelf:
     lengths: of the items' own vectors, shape (n,).
     index: over those vectors.
     popular: those rows by their counts.
+    usual: what is nearly always added to, looked up once for all requests.
     """
 
     rows: Int32Array
@@ -36,21 +53,29 @@ class Shelf:
     lengths: Float32Array
     index: ItemIndex
     popular: PopularItems
+    usual: Apart
 
     @classmethod
     def of(
-        cls, rows: Int32Array, item_vectors: Float32Array, item_counts: Float32Array, dim: int | None = None
+        cls,
+        rows: Int32Array,
+        item_vectors: Float32Array,
+        item_counts: Float32Array,
+        dim: int | None = None,
+        added_to: Int32Array | None = None,
     ) -> "Shelf":
         """A shelf of those rows of a whole checkpoint's arrays; consecutive rows are not copied.
 
         dim: numbers of the items' own vectors; None for all that there are.
+        added_to: rows to which most requests add something, ascending: that very array comes with them; None for none.
         """
         first, consecutive = int(rows[0]), int(rows[-1]) - int(rows[0]) + 1 == len(rows)
         chosen = slice(first, first + len(rows)) if consecutive else rows
         vectors = item_vectors[chosen]
         dim = vectors.shape[1] if dim is None else dim
         lengths = np.linalg.norm(vectors[:, :dim], axis=1).astype(np.float32)
-        return cls(rows, vectors, dim, lengths, ExactIndex(vectors), PopularItems.of(item_counts[chosen]))
+        usual = _apart(rows, vectors, np.empty(0, np.int32) if added_to is None else added_to)
+        return cls(rows, vectors, dim, lengths, LatestIndex(vectors), PopularItems.of(item_counts[chosen]), usual)
 
     def closest(
         self, query: Float32Array, k: int, eligible: BoolArray, source: Source, added: Added | None = None
@@ -64,14 +89,18 @@ class Shelf:
         if added is None:
             found = self.index.retrieve(query, k, eligible)
             return Candidates(found.places, found.scores, source)
-        places, there = self._found(added.rows)
+        apart = self._apart(added.rows)
         others = eligible.copy()
-        others[places] = False
+        others[apart.places] = False
         found = self.index.retrieve(query, k, others)
-        open_ = eligible[places]
-        scores = self.vectors[places[open_]] @ query + added.scores[there][open_]
-        all_places = np.concatenate([found.places, places[open_]])
+        open_ = eligible[apart.places]
+        scores = (apart.vectors @ query + added.scores[apart.there])[open_]
+        all_places = np.concatenate([found.places, apart.places[open_]])
         all_scores = np.concatenate([found.scores, scores])
+        if k < len(all_scores):
+            last = np.partition(all_scores, len(all_scores) - k)[len(all_scores) - k]
+            among = all_scores >= last
+            all_places, all_scores = all_places[among], all_scores[among]
         best = np.lexsort((all_places, -all_scores))[:k]
         return Candidates(all_places[best], all_scores[best], source)
 
@@ -79,10 +108,12 @@ class Shelf:
         """What `closest` scores those places, shape (n,)."""
         scores: Float32Array = self.vectors[places] @ query
         if added is not None:
-            theirs, there = self._found(added.rows)
-            plus = np.zeros(len(self.rows), np.float32)
-            plus[theirs] = added.scores[there]
-            scores = scores + plus[places]
+            apart = self._apart(added.rows)
+            at = np.searchsorted(apart.places, places)
+            is_apart = np.zeros(len(places), np.bool_)
+            inside = at < len(apart.places)
+            is_apart[inside] = apart.places[at[inside]] == places[inside]
+            scores[is_apart] += added.scores[apart.there][at[is_apart]]
         return scores
 
     def cosines(self, anchors: Int32Array, places: Int32Array) -> Float32Array:
@@ -100,7 +131,7 @@ class Shelf:
 
     def directions(self, places: Int32Array) -> Float32Array:
         """The items' own vectors at length 1, shape (n, dim); zero where an item's is."""
-        return _unit(self.vectors[places, : self.dim], self.lengths[places])
+        return _unit(self.vectors.take(places, axis=0)[:, : self.dim], self.lengths[places])
 
     def most_popular(self, k: int, eligible: BoolArray) -> Candidates:
         """The items that most people met, as `PopularItems.retrieve` has it."""
@@ -108,15 +139,25 @@ class Shelf:
 
     def places(self, rows: Int32Array) -> Int32Array:
         """Where on the shelf those rows stand that stand on it."""
-        return self._found(rows)[0]
+        return _found(self.rows, rows)[0]
 
-    def _found(self, rows: Int32Array) -> tuple[Int32Array, BoolArray]:
-        """The places of those rows that stand on the shelf, and of each row whether it does."""
-        places = np.searchsorted(self.rows, rows)
-        there: BoolArray = self.rows[np.minimum(places, len(self.rows) - 1)] == rows
-        return places[there].astype(np.int32), there
+    def _apart(self, rows: Int32Array) -> Apart:
+        return self.usual if rows is self.usual.rows else _apart(self.rows, self.vectors, rows)
+
+
+def _apart(on_shelf: Int32Array, vectors: Float32Array, rows: Int32Array) -> Apart:
+    places, there = _found(on_shelf, rows)
+    return Apart(rows, there, places, vectors[places])
+
+
+def _found(on_shelf: Int32Array, rows: Int32Array) -> tuple[Int32Array, BoolArray]:
+    """The places of those rows that stand on a shelf, and of each row whether it does."""
+    places = np.searchsorted(on_shelf, rows)
+    there: BoolArray = on_shelf[np.minimum(places, len(on_shelf) - 1)] == rows
+    return places[there].astype(np.int32), there
 
 
 def _unit(vectors: Float32Array, lengths: Float32Array) -> Float32Array:
-    result: Float32Array = np.divide(vectors, lengths[:, None], out=np.zeros_like(vectors), where=lengths[:, None] > 0)
+    """Each at length 1; zero where it is."""
+    result: Float32Array = vectors * np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)[:, None]
     return result

@@ -4,7 +4,8 @@ Nobody is shown its answers while `share` is 0: some requests are answered a sec
 are compared. With a share, those who fall into it are answered by it. It is stopped, and its stage taken from it, as
 soon as a guardrail says so:
 
-    failures    of `least_requests` answers and more, a larger part than `most_failures` could not be made
+    failures    of `least_requests` answers and more, a larger part than `most_failures` could not be made, or had
+                fewer items than production has for the same request
     clicks      what it shows is clicked less than `least_click_ratio` times as often as what production shows, and
                 chance alone would hardly do that: z < -1.96 for the difference of log click rates (delta method)
 

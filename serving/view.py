@@ -12,13 +12,14 @@ from serving.placements.settings import Placement
 class View:
     """Settings of the placement, the model, and what can be shown of the vertical.
 
+    model: None before there is one; then the catalogue alone says what can be shown.
     now: seconds since 1970.
     seed: of all that is left to chance in this reply; it follows from the recommendation's id.
     feedback: how often items were shown and clicked lately.
     """
 
     placement: Placement
-    model: ServingModel
+    model: ServingModel | None
     assortment: Assortment
     now: float
     seed: int = 0

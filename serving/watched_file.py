@@ -85,6 +85,9 @@ class WatchedFile(Generic[Value]):
         except (OSError, HearthError) as error:
             self._failed(error, digest)
             return
+        except Exception as error:  # whoever watches tells of it, and begins anew: the content is not judged yet
+            self._failed(error, self._judged)
+            raise
         self.value = value
         self.failure, self._used, self._judged = None, digest, digest
         self._loads.labels(self.what, "success").inc()

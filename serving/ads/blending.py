@@ -26,6 +26,15 @@ def room_for(sponsored: Sponsored, k: int, others: int) -> int:
     return found
 
 
+def positions(sponsored: Sponsored, ads: int) -> list[int]:
+    """Where so many ads stand, from 1.
+
+    >>> positions(Sponsored(placement="ads", first=3, gap=4), 2)
+    [3, 8]
+    """
+    return [sponsored.first + number * (sponsored.gap + 1) for number in range(ads)]
+
+
 def blended(items: Sequence[Item], ads: Sequence[Item], sponsored: Sponsored, k: int) -> list[Item]:
     """The items in their order with the ads among them, k at most; what finds no room is left out.
 

@@ -21,13 +21,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from feature_store.arrays import BoolArray, Float64Array, Int32Array
-from feature_store.errors import BadInput
+from feature_store.errors import BadInput, CorruptCheckpoint
 from feature_store.faults import faults_of
+from feature_store.regular_file import read_regular
 
 Method: TypeAlias = Literal["isotonic", "platt"]
 Score: TypeAlias = Literal["model", "rate"]
 
 LEAST, MOST = 1e-6, 1 - 1e-6  # of a click rate: nothing is impossible, and a price divides by it
+_LARGEST = 64 << 20  # bytes of a file; a knot takes some forty
 _TURNS = 10  # of fitting f and e; both have come to rest long before
 _STEPS = 100  # of Fisher scoring
 _EXAMINED = (0.01, 10.0)  # bounds of e_p: a position where nobody clicked is not one that nobody sees
@@ -128,11 +130,13 @@ def fit(
 
 
 def read_calibration(path: Path) -> Calibration:
-    """That of a file; raises `BadInput`, naming it."""
+    """That of a regular file, of 64 MiB at most; raises `BadInput`, naming it."""
     try:
-        return Calibration.model_validate_json(path.read_bytes())
+        return Calibration.model_validate_json(read_regular(path, _LARGEST))
     except OSError as error:
         raise BadInput(f"the calibration {path} cannot be read: {error.strerror}") from error
+    except CorruptCheckpoint as error:  # no regular file, or too large a one
+        raise BadInput(f"the calibration cannot be read: {error}") from error
     except ValidationError as error:
         raise BadInput(f"{path} is no calibration: {faults_of(error)}") from None
 

@@ -10,11 +10,11 @@ It fails closed: where the catalogue, the counters or the ledger cannot be read 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Literal, NoReturn, TypeAlias, TypeVar
 
-from feature_store.ad_counters import AdCounters, Budget, Cap
+from feature_store.ad_counters import AdCounters, Budget, Cap, OneShow
 from feature_store.errors import StoreError, StoreUnavailable
 from feature_store.item_store import ItemStore
 from serving.ads.admission import admitted
@@ -66,6 +66,11 @@ class AdDesk:
         self._are_open, self._is_kept = asyncio.Event(), is_kept
         self._holds, self._breaker = Holds(), Breaker()
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether the books are left alone for a moment, as they have failed again and again."""
+        return self._breaker.is_open
+
     async def run(self, opened: Callable[[], AbstractAsyncContextManager[Books]]) -> NoReturn:
         """Open the books, those in memory as soon as a placement shows ads, and keep up with them until cancelled."""
         wait = self._look_seconds
@@ -73,7 +78,11 @@ class AdDesk:
             if self._is_kept or self.known.places.verticals():
                 try:
                     async with opened() as books:
-                        await self._keep_up(books)
+                        try:
+                            await self._keep_up(books)
+                        finally:  # before they close: whoever asks must not find them so
+                            self._books = None
+                            self._are_open.clear()
                 except StoreError as error:
                     _LOG.warning("books of ads not opened", extra={"fields": {"reason": type(error).__name__}})
                     wait = min(2 * wait, max(_LONGEST_WAIT, self._look_seconds))
@@ -109,6 +118,16 @@ class AdDesk:
                 lambda: reserved(books, asked, settings, market, bids, k, recommendation_id, holds)
             )
 
+    async def offered(self, shows: Sequence[tuple[str, str]]) -> list[bool]:
+        """Of each recommendation id and item whether that was an ad of the reply, whatever the catalogue says now.
+
+        Books in memory that are not open have offered nothing. Raises `StoreUnavailable`: ask again.
+        """
+        if self._books is None and not self._is_kept:
+            return [False] * len(shows)
+        books = self._opened()
+        return await self._in_time(lambda: books.ledger.offered(shows))
+
     async def saw(self, person: str, ad: str, recommendation_id: str) -> Outcome:
         """An event says that the person saw the ad: "shown" for the first time, "known" after that, or "unknown".
 
@@ -118,8 +137,11 @@ class AdDesk:
         seen = await self._in_time(lambda: books.ledger.see(recommendation_id, ad))
         found = self.known.find(ad)
         if seen == "late" and found is not None and found[1] in found[0].caps:
-            # Its show was taken back, or is just now: it counts anew, under a name that nobody takes back.
+            # Its show was taken back, or is just now, or that failed half way and is tried no more. Once it certainly
+            # was, it counts anew, under a name that nobody takes back.
             cap, late = found[0].caps[found[1]], impression_id(f"{recommendation_id} late", ad)
+            held = OneShow(person, ad, impression_id(recommendation_id, ad))
+            await self._in_time(lambda: books.counters.take_back_shows([held]))
             await self._in_time(lambda: books.counters.try_show(person, cap, late))
         if seen == "new":
             self._holds.confirm(recommendation_id, ad)

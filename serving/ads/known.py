@@ -99,7 +99,7 @@ class KnownAds:
         return made[settings]
 
     def has(self, item_id: str) -> bool:
-        """Whether a vertical with ads has the item, or had it."""
+        """Whether a vertical with ads has the item; one that was taken out is forgotten with the next model."""
         shown = (self.places.assortment(vertical.name) for vertical in self.places.verticals())
         return any(assortment is not None and item_id in assortment for assortment in shown)
 
@@ -129,4 +129,5 @@ class KnownAds:
             if settings not in self._calibrations or self._calibrations[settings][0] != state:
                 self._calibrations[settings] = (state, read_calibration(settings.calibration))
         except (OSError, BadInput) as error:
-            _LOG.warning("calibration not read", extra={"fields": {"reason": type(error).__name__}})
+            fields = {"reason": type(error).__name__, "detail": str(error)}
+            _LOG.warning("calibration not read", extra={"fields": fields})

@@ -4,6 +4,8 @@ An event names the recommendation that it follows. What it costs is looked up he
 says that an ad was seen or clicked, never for how much. Offers are kept for two days, which is less than the counters
 remember an impression for (`feature_store.ad_counters.KEPT_DAYS`): so no click is paid for twice.
 
+An ad that the catalogue has no more, or whose catalogue cannot be read, is known here all the same.
+
 There is nothing of people in it. Counts of shows and clicks are of ads, each impression once; where a server dies
 between two steps, one may be missing. Money does not hang on them.
 
@@ -77,6 +79,13 @@ class Ledger(Protocol):
 
     async def refuse(self, recommendation_id: str, offer: Offer) -> None:
         """Have later clicks on it find it refused; where it is not known any more, nothing."""
+        ...
+
+    async def offered(self, shows: Sequence[tuple[str, str]]) -> list[bool]:
+        """Of each ad of a reply whether it was in it; nothing is counted by asking.
+
+        shows: recommendation id and ad.
+        """
         ...
 
     async def withdraw(self, shows: Sequence[tuple[str, str]]) -> list[bool]:

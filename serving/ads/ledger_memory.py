@@ -58,6 +58,10 @@ class InMemoryLedger:
         if (kept := self._found(recommendation_id, offer.ad)) is not None:
             kept.offer = offer.refused()
 
+    async def offered(self, shows: Sequence[tuple[str, str]]) -> list[bool]:
+        """See `Ledger.offered`."""
+        return [self._found(*show) is not None for show in shows]
+
     async def withdraw(self, shows: Sequence[tuple[str, str]]) -> list[bool]:
         """See `Ledger.withdraw`."""
         return [self._withdraw(recommendation_id, ad) for recommendation_id, ad in shows]

@@ -88,6 +88,15 @@ class SQLiteLedger:
         row = (offer.refused().model_dump_json(exclude_defaults=True), recommendation_id, offer.ad)
         await self._file.write(lambda connection: connection.execute(update, row))
 
+    async def offered(self, shows: Sequence[tuple[str, str]]) -> list[bool]:
+        """See `Ledger.offered`."""
+
+        def operation(connection: sqlite3.Connection) -> list[bool]:
+            ask, now = "SELECT 1 FROM offers WHERE recommendation = ? AND ad = ? AND until > ?", self._clock()
+            return [connection.execute(ask, (*at, now)).fetchone() is not None for at in shows]
+
+        return await self._file.read(operation)
+
     async def withdraw(self, shows: Sequence[tuple[str, str]]) -> list[bool]:
         """See `Ledger.withdraw`. One transaction."""
 

@@ -1,9 +1,13 @@
-"""Replying with ads: alone, or among the items of another placement."""
+"""Replying with ads: alone, or among the items of another placement.
+
+Where no ads can be shown now, a list is without them, and says "ads-unavailable".
+"""
 
 from dataclasses import replace
 
 from feature_store.errors import StoreUnavailable
-from serving.ads.blending import blended, room_for
+from serving.ads.around import around, depends_on_length
+from serving.ads.blending import blended, positions, room_for
 from serving.ads.desk import AdDesk
 from serving.recommend import RankedItem, RankedList, asked_of, listed, recommend
 from serving.request import Person, RecommendationRequest
@@ -11,6 +15,7 @@ from serving.view import View
 
 
 async def with_ads(
+    ranked: RankedList,
     request: RecommendationRequest,
     person: Person | None,
     view: View,
@@ -18,15 +23,12 @@ async def with_ads(
     desk: AdDesk,
     recommendation_id: str,
 ) -> RankedList:
-    """What a placement shows: its items, its ads, or its items with the ads of another placement among them.
+    """What a placement shows: the items, as they are or with the ads of another placement among them.
 
-    Where no ads can be shown now, the list is without them, and says "ads-unavailable".
-
-    sponsor: of the placement that the ads among the items come from; None where there are none.
+    ranked: the items alone, as `serving.recommend.recommend` answers that request. Where rules promote or sources have
+        shares, they are listed once more for the positions that the ads leave.
+    sponsor: of the placement that the ads come from; None where there are none.
     """
-    if view.placement.ads is not None:
-        return await _ads_of(request, person, view, desk, recommendation_id)
-    ranked = recommend(request, person, view)
     sponsored = view.placement.sponsored
     if sponsored is None or sponsor is None:
         return ranked
@@ -35,7 +37,11 @@ async def with_ads(
         return ranked
     # Filters, the item asked about and diversity are about the other items.
     for_ads = replace(request, k=room, filters={}, like_item_id=None, diversity=None)
-    ads = await _ads_of(for_ads, person, sponsor, desk, recommendation_id)
+    ads = await ads_alone(for_ads, person, sponsor, desk, recommendation_id)
+    left = request.k - len(ads.items)
+    if ads.items and left and depends_on_length(view.placement, view.now):
+        beside = around(view.placement, positions(sponsored, len(ads.items)), request.k)
+        ranked = recommend(replace(request, k=left), person, replace(view, placement=beside))
     items = blended(ranked.items, ads.items, sponsored, request.k)
     unavailable = tuple(reason for reason in ads.degraded if reason == "ads-unavailable")
     return replace(
@@ -45,9 +51,10 @@ async def with_ads(
     )
 
 
-async def _ads_of(
+async def ads_alone(
     request: RecommendationRequest, person: Person | None, view: View, desk: AdDesk, recommendation_id: str
 ) -> RankedList:
+    """What a placement of ads shows."""
     settings = view.placement.ads
     asked = asked_of(request, person, view)
     if settings is None:

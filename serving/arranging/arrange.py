@@ -23,7 +23,7 @@ from feature_store.arrays import BoolArray, Int32Array
 from serving.arranging.diversity import Unlikeness
 from serving.assortment.columns import NO_NAME
 from serving.candidates import Candidates, Source
-from serving.placements.conditions import holds
+from serving.placements.conditions import holds_at
 from serving.placements.settings import Cap
 from serving.ranking import Ranked
 from serving.sources.asked import Asked
@@ -49,21 +49,23 @@ def arrange(asked: Asked, ranked: Ranked, k: int, unlikeness: Unlikeness) -> lis
     for at in promoted.values():
         _note(at, left, shares)
     left.remove(~_proposed(ranked))
-    result: list[Arranged] = []
+    result: list[tuple[int, Source | None]] = []
     for position in range(1, k + 1):
         if position in promoted:
-            result.append(_arranged(ranked, promoted[position], "promoted"))
+            result.append((promoted[position], "promoted"))
         elif left.allowed().any():
             free = k - position + 1 - sum(taken >= position for taken in promoted)
             at, source = _chosen(position / k, free, left, shares)
             _note(at, left, shares)
-            result.append(_arranged(ranked, at, source))
-    return result
+            result.append((at, source))
+    return _arranged(ranked, result)
 
 
-def _arranged(ranked: Ranked, at: int, source: Source | None) -> Arranged:
-    place = int(ranked.places[at])
-    return Arranged(place, float(ranked.values[at]), source or ranked.source(place))
+def _arranged(ranked: Ranked, chosen: Sequence[tuple[int, Source | None]]) -> list[Arranged]:
+    ats = [at for at, _ in chosen]
+    places, values = ranked.places[ats], ranked.values[ats].tolist()
+    found = zip(places.tolist(), values, chosen, ranked.sources(places), strict=True)
+    return [Arranged(place, value, source or first) for place, value, (_, source), first in found]
 
 
 def _chosen(done: float, free: int, left: "_Left", shares: Sequence["_Share"]) -> tuple[int, Source | None]:
@@ -72,6 +74,8 @@ def _chosen(done: float, free: int, left: "_Left", shares: Sequence["_Share"]) -
     done: how much of the list there is with this position, above 0, up to 1.
     free: positions that are not taken yet, this one among them.
     """
+    if sum(share.missing for share in shares) < free and all(share.behind(done) < 1 for share in shares):
+        return left.best(), None  # as nearly always: nothing has to be counted
     needs = [share.needs(left) for share in shares]
     # Where what all sources need takes all that is left of the list, nothing else may come any more.
     late = sum(needs) >= free
@@ -98,7 +102,7 @@ def _promoted(asked: Asked, ranked: Ranked, k: int, left: "_Left") -> Mapping[in
         if rule.then != "promote" or rule.position is None or not rule.is_in_force(view.now):
             continue
         position = next((free for free in range(rule.position, k + 1) if free not in result), None)
-        found = np.flatnonzero(allowed.allowed() & holds(rule.when, view.assortment)[ranked.places])
+        found = np.flatnonzero(allowed.allowed() & holds_at(rule.when, view.assortment, ranked.places))
         if position is not None and len(found):
             result[position] = int(found[0])
             allowed.count(int(found[0]))
@@ -109,7 +113,10 @@ def _proposed(ranked: Ranked) -> BoolArray:
     """Which of the ranked are there not for a rule alone, and so may stand anywhere."""
     if not len(ranked.promoted):
         return np.ones(len(ranked.places), np.bool_)
-    return np.isin(ranked.places, np.concatenate([one.places for one in (*ranked.proposed, *ranked.others)]))
+    proposed = np.zeros(int(ranked.places.max()) + 1, np.bool_)
+    for one in (*ranked.proposed, *ranked.others):
+        proposed[one.places] = True
+    return proposed[ranked.places]
 
 
 def _shares(asked: Asked, ranked: Ranked, k: int) -> list["_Share"]:
@@ -134,10 +141,15 @@ class _Share:
         self._theirs[self._at] = True
         self._taken = 0
 
+    @property
+    def missing(self) -> int:
+        """How many more items it is owed."""
+        return max(0, self._wanted - self._taken)
+
     def needs(self, left: "_Left") -> int:
         """How many more items it is owed and has."""
-        missing = self._wanted - self._taken
-        return min(missing, int((left.allowed() & self._theirs).sum())) if missing > 0 else 0
+        missing = self.missing
+        return min(missing, int(np.count_nonzero(left.allowed() & self._theirs))) if missing else 0
 
     def behind(self, done: float) -> float:
         """By how many items it is behind where so much of the list is done."""
@@ -158,7 +170,9 @@ class _Left:
     def __init__(self, asked: Asked, ranked: Ranked, unlikeness: Unlikeness) -> None:
         self.unlikeness = unlikeness
         self._caps = [_Capped(cap, asked, ranked.places) for cap in asked.view.placement.caps]
-        self._scored: BoolArray = np.isfinite(ranked.values)
+        self._scored: BoolArray | None = np.isfinite(ranked.values)
+        if self._scored.all():
+            self._scored = None
         self._allowed = np.ones(len(ranked.places), np.bool_)
 
     def allowed(self) -> BoolArray:
@@ -167,7 +181,7 @@ class _Left:
 
     def best(self) -> int:
         """The next by value and unlikeness; what has no value comes when all that has one is gone."""
-        scored = self._allowed & self._scored
+        scored = self._allowed if self._scored is None else self._allowed & self._scored
         return self.unlikeness.best(scored) if scored.any() else int(np.argmax(self._allowed))
 
     def remove(self, items: BoolArray) -> None:

@@ -56,19 +56,20 @@ class MaximalMarginalRelevance:
     """
 
     def __init__(self, values: Float64Array, directions: Float32Array, weight: float) -> None:
-        self._values, self._directions, self._weight = scaled(values), directions, weight
+        self._values, self._directions, self._weight = (1 - weight) * scaled(values), directions, weight
+        self._worth = self._values
         self._nearest = np.full(len(values), 0.0)  # the largest cosine to any item chosen
         self._is_first = True
 
     def best(self, allowed: BoolArray) -> int:
         """See `Unlikeness.best`."""
-        worth = (1 - self._weight) * self._values - self._weight * self._nearest
-        return int(np.argmax(np.where(allowed, worth, -np.inf)))
+        return int(np.argmax(np.where(allowed, self._worth, -np.inf)))
 
     def take(self, at: int) -> None:
         """See `Unlikeness.take`."""
         cosines = self._directions @ self._directions[at]
         self._nearest = cosines if self._is_first else np.maximum(self._nearest, cosines)
+        self._worth = self._values - self._weight * self._nearest
         self._is_first = False
 
 

@@ -11,17 +11,28 @@ and a request does not wait within: so each sees one state of it.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
 from feature_store.arrays import BoolArray, Float64Array, Int32Array
 from feature_store.item_schemas import Ad, Article, Post, Product, StoredItem
 from serving.assortment.columns import Column, NamesColumn
+from serving.assortment.kept_masks import KeptMasks
 from serving.shelf import Shelf
 
 _ONE_NAME = ("brand", "topic", "source", "author", "visibility", "advertiser", "campaign", "safety")
 
 ANCIENT, NEVER = float("-inf"), float("inf")  # since and until when what has no time can be shown
+
+
+class _Open(NamedTuple):
+    """What can be shown from one time up to another, those of one version of the assortment."""
+
+    mask: BoolArray
+    version: int
+    since: float
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,8 @@ class Assortment:
     item_ids: of the model's items, in the order of the shelf.
     has_catalogue: whether what can be shown is for the catalogue to say; without one, it is all that the model has.
 
-    Its `is_stale` says whether the catalogue could not be read the last time: it may have changed since.
+    Its `is_stale` says whether the catalogue could not be read the last time: it may have changed since. Its `kept` are
+    masks of its places, for as long as its `version` stays.
     """
 
     def __init__(self, shelf: Shelf | None, item_ids: Sequence[str], *, has_catalogue: bool) -> None:
@@ -49,6 +61,8 @@ class Assortment:
         self.has_catalogue = has_catalogue
         self.is_stale = False
         self.version = 0
+        self.kept = KeptMasks()
+        self._open: dict[bool, _Open] = {}
         self._item_ids = list(item_ids)
         self._items: list[StoredItem | None] = [None] * self.known
         self._places: dict[str, int] = {item_id: place for place, item_id in enumerate(item_ids)}
@@ -69,6 +83,10 @@ class Assortment:
     def item_id(self, place: int) -> str:
         """The id of the item at that place."""
         return self._item_ids[place]
+
+    def item_ids(self, places: Int32Array) -> list[str]:
+        """The ids of the items at those places, in their order."""
+        return list(map(self._item_ids.__getitem__, places.tolist()))
 
     def item(self, place: int) -> StoredItem | None:
         """What the catalogue says of the item at that place; None where it says nothing."""
@@ -92,12 +110,22 @@ class Assortment:
 
         in_stock: leave out, too, what cannot be sold.
         """
-        opens: BoolArray = self._listed.values.copy()
-        if self.has_catalogue:
-            opens &= (self._opens.values <= now) & (now < self._closes.values)
-            if in_stock:
-                opens &= self._stocked.values
-        return opens
+        if not self.has_catalogue:
+            return self._listed.values.copy()
+        found = self._open.get(in_stock)
+        if found is None or found.version != self.version or not found.since <= now < found.until:
+            found = self._open[in_stock] = self._opened(now, in_stock=in_stock)
+        return found.mask.copy()
+
+    def _opened(self, now: float, *, in_stock: bool) -> _Open:
+        """What can be shown then, and up to when that stays so where the catalogue does."""
+        opens, closes = self._opens.values, self._closes.values
+        mask: BoolArray = self._listed.values & (opens <= now) & (now < closes)
+        if in_stock:
+            mask &= self._stocked.values
+        next_opens = opens.min(where=opens > now, initial=NEVER)
+        next_closes = closes.min(where=closes > now, initial=NEVER)
+        return _Open(mask, self.version, now, float(min(next_opens, next_closes)))
 
     @property
     def appeared(self) -> Float64Array:

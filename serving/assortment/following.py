@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
-from feature_store.errors import StoreError, UnreadableItem
-from feature_store.item_schemas import StoredItem
+from feature_store.errors import StoreError
 from feature_store.item_store import START, ItemStore, Mark
 from serving.assortment.assortment import Assortment
+from serving.assortment.reading import read_items
 from serving.metrics import Metrics
 
 _LOG = logging.getLogger("serving.assortment")
@@ -69,17 +69,15 @@ class Follower:
         changed, more = 0, True
         while more:
             changes = await self._store.changes_since(self.vertical, self.mark, _AT_A_TIME)
-            unreadable: set[str] = set()
-            items = await self._readable(changes.changed, unreadable)
+            there, unreadable = await read_items(self._store, self.vertical, changes.changed)
             if changes.anew:
                 self._unseen = {item.item_id for item in self.assortment.items()}
                 self.unreadable.clear()
             self.unreadable -= {*changes.changed, *changes.removed}
-            self.unreadable |= unreadable
+            self.unreadable.update(unreadable)
             if unreadable:
                 fields = {"vertical": self.vertical, "items": len(unreadable)}
                 _LOG.warning("items of a catalogue cannot be read, and are not shown", extra={"fields": fields})
-            there = [item for item in items if item is not None]
             gone = {*changes.removed, *changes.changed} - {item.item_id for item in there}
             self._unseen.difference_update(changes.changed)
             self.mark, more = changes.mark, changes.more
@@ -91,18 +89,6 @@ class Follower:
                 self.assortment.remove(gone)
             changed += len(there) + len(gone)
         return changed
-
-    async def _readable(self, item_ids: Sequence[str], unreadable: set[str]) -> list[StoredItem | None]:
-        """The items; of what cannot be read None, and it is put among `unreadable`. It is found by halving."""
-        try:
-            return await self._store.get_many(self.vertical, item_ids)
-        except UnreadableItem:
-            if len(item_ids) == 1:
-                unreadable.update(item_ids)
-                return [None]
-            half = len(item_ids) // 2
-            first = await self._readable(item_ids[:half], unreadable)
-            return first + await self._readable(item_ids[half:], unreadable)
 
 
 async def follow(followers: Callable[[], Iterable[Follower]], every_seconds: float) -> NoReturn:

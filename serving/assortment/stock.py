@@ -9,6 +9,7 @@ from feature_store.item_store import ItemStore
 from serving.assortment.assortment import Assortment
 from serving.assortment.following import Follower
 from serving.model import ServingModel
+from serving.shelf import Shelf
 
 # Who asks meanwhile waits for one slice at most, about a millisecond, and four fifths of the time are theirs.
 _SLICE = 64  # items
@@ -54,20 +55,23 @@ class Stock:
         """Show nothing, and follow nothing, until there is another model."""
         self.shown, self._followers = _NOTHING, {}
 
-    async def for_model(self, model: ServingModel) -> Mapping[str | None, Assortment]:
+    async def for_model(self, model: ServingModel | None) -> Mapping[str | None, Assortment]:
         """The assortments for a model that is about to answer. Those shown until then go on being followed.
+
+        model: None, as long as there is none, for those of the catalogues alone.
 
         It takes its time, so that requests are answered meanwhile. A catalogue that cannot be read now is taken over
         from the present model's, and caught up with later.
         """
-        vocabulary = model.checkpoint.vocabulary
-        everything = Assortment(model.everything, vocabulary.item_ids, has_catalogue=False)
+        shelves: Mapping[str, Shelf] = {} if model is None else model.verticals
+        names: Sequence[str] = () if model is None else model.checkpoint.vocabulary.item_ids
+        everything = Assortment(None if model is None else model.everything, names, has_catalogue=False)
         made: dict[str | None, Assortment] = {None: everything}
         followers = {}
-        for vertical in {*model.verticals, *self._verticals}:
+        for vertical in {*shelves, *self._verticals}:
             await asyncio.sleep(_PAUSE_SECONDS)  # 20,000 items took five milliseconds until here
-            shelf = model.verticals.get(vertical)
-            ids = [] if shelf is None else [vocabulary.item_ids[row] for row in shelf.rows.tolist()]
+            shelf = shelves.get(vertical)
+            ids = [] if shelf is None else [names[row] for row in shelf.rows.tolist()]
             made[vertical] = Assortment(shelf, ids, has_catalogue=vertical in self._verticals)
             if vertical in self._verticals:
                 followers[vertical] = await self._follower(vertical, made[vertical])

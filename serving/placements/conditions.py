@@ -12,7 +12,7 @@ from typing import Annotated, TypeAlias
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from feature_store.arrays import BoolArray
+from feature_store.arrays import BoolArray, Int32Array
 from serving.assortment.assortment import Assortment
 
 LONGEST_NAME = 256
@@ -79,23 +79,41 @@ def unknown_fields(condition: Condition, assortment: Assortment) -> list[str]:
 
 
 def holds(condition: Condition, assortment: Assortment) -> BoolArray:
-    """For which items it holds, shape (places,), a new array; an empty one holds for all."""
+    """For which items it holds, shape (places,), not to be written to; an empty one holds for all."""
+    masks = [_mask(field, wanted, assortment) for field, wanted in condition.items()]
+    if len(masks) == 1:
+        return masks[0]
     result = np.ones(len(assortment), np.bool_)
-    for field, wanted in condition.items():
-        result &= _within(wanted, field, assortment) if isinstance(wanted, Range) else _among(wanted, field, assortment)
+    for mask in masks:
+        result &= mask
     return result
 
 
+def holds_at(condition: Condition, assortment: Assortment, places: Int32Array) -> BoolArray:
+    """For which of those places it holds, shape (n,), a new array."""
+    result = np.ones(len(places), np.bool_)
+    for field, wanted in condition.items():
+        result &= _mask(field, wanted, assortment)[places]
+    return result
+
+
+def _mask(field: str, wanted: tuple[str, ...] | Range, assortment: Assortment) -> BoolArray:
+    """For which items one field of a condition holds; as long as the catalogue stays, it is worked out once."""
+
+    def make() -> BoolArray:
+        return _within(wanted, field, assortment) if isinstance(wanted, Range) else _among(wanted, field, assortment)
+
+    return assortment.kept.mask((field, wanted), assortment.version, make)
+
+
 def _within(wanted: Range, field: str, assortment: Assortment) -> BoolArray:
+    """What has no number is in no range: nothing is above or below NaN."""
     numbers = assortment.numbers(field)
     if numbers is None:
         return np.zeros(len(assortment), np.bool_)
-    inside = ~np.isnan(numbers)
-    if wanted.min is not None:
-        inside &= numbers >= wanted.min
-    if wanted.max is not None:
-        inside &= numbers <= wanted.max
-    return inside
+    lowest = -np.inf if wanted.min is None else wanted.min
+    highest = np.inf if wanted.max is None else wanted.max
+    return (numbers >= lowest) & (numbers <= highest)
 
 
 def _among(wanted: tuple[str, ...], field: str, assortment: Assortment) -> BoolArray:

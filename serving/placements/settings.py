@@ -9,6 +9,7 @@ A file of placements (TOML or JSON) has a table for each, by its name:
     caps = [{field = "topic", most = 3}]
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
@@ -21,6 +22,7 @@ from serving.placements.conditions import Condition
 
 PLACEMENT_NAME = re.compile("[a-z0-9][a-z0-9-]{0,63}")  # it stands in a URL and in a metric's label
 DEEPEST = 5000  # candidates of one source
+_LARGEST_BOOST = 100  # its logarithm to 10; scores are numbers of 32 bits, and reckoned with in 64
 
 _Share: TypeAlias = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Depth: TypeAlias = Annotated[int, Field(ge=1, le=DEEPEST)]
@@ -113,7 +115,7 @@ class Rule(_Settings):
 
     starts, ends: RFC 3339 with a time zone, or seconds since 1970; absent: always.
     position: from 1, for "promote"; of several items of one rule, the best comes to stand there.
-    factor: above 0, for "boost".
+    factor: above 0, for "boost"; all of a placement together multiply a score by at most 1e100, or divide it.
     """
 
     name: str = ""
@@ -203,6 +205,14 @@ class Placement(_Settings):
         if sum(source.share for source in sources) > 1 + 1e-9:  # 0.7 and 0.2 and 0.1 are floats
             raise ValueError("the shares of the sources come to more than the whole list")
         return sources
+
+    @field_validator("rules")
+    @classmethod
+    def _boosts_stay_numbers(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        # A score beyond all numbers would be none, and the item that is boosted most would come last.
+        if sum(abs(math.log10(rule.factor)) for rule in rules if rule.factor is not None) > _LARGEST_BOOST:
+            raise ValueError(f"the factors of all boosts together multiply a score by at most 1e{_LARGEST_BOOST}")
+        return rules
 
     @model_validator(mode="after")
     def _ads_are_ranked_by_what_they_bring(self) -> "Placement":

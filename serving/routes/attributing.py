@@ -1,7 +1,6 @@
 """Attributing: events that name a reply are counted where it came from, for metrics and for the trial."""
 
 import time
-from collections.abc import Mapping
 
 from feature_store.event_weights import EventWeights
 from feature_store.events import Event
@@ -14,22 +13,24 @@ _WEIGHTS = EventWeights()
 _SHOWN = "impression"
 
 
-def attribute(parts: Parts, judged: Judged, new: Mapping[int, bool]) -> None:
+def attribute(parts: Parts, judged: Judged) -> None:
     """Count impressions, and events that say interest, once for each item of a reply.
 
-    Those of replies not known, and of items that the reply did not have, are left out.
+    Those of replies not known, and of items that the reply did not have, are left out. All of them are stored by now,
+    some by a request before, whose answer was lost or was a 503: they are counted now where they were not then.
     """
     now, trial, production = time.monotonic(), parts.trials.current(), parts.live.model
     production_id = None if production is None else production.model_id
     for index, recommendation_id in judged.joined.items():
         event = judged.accepted[index]
         what = _counted(event)
-        if what is None or not new.get(index, False):
+        if what is None:
             continue
         origin = parts.attribution.count(recommendation_id, event.item_id, what, now)
         if origin is None:
             continue
-        tally = Tally() if trial is None else trial.tally(origin.model_id, production_id) or Tally()
+        tally = None if trial is None or origin.was_named else trial.tally(origin.model_id, production_id)
+        tally = tally or Tally()
         labels = (origin.placement, origin.model_id, origin.arm)
         if what == "shown":
             parts.metrics.shown.labels(*labels).inc()

@@ -84,12 +84,19 @@ class _BundleFile(FileResponse):
     """Starlette's, but that a Range which cannot be given is answered by a problem, as all else is."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # A Range in another unit than bytes is as none (RFC 9110, section 14.2); Starlette would refuse it.
+        scope = {**scope, "headers": [one for one in scope["headers"] if not _is_of_another_unit(*one)]}
+
         async def send_file(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] in {400, 416}:
                 raise HTTPException(416, headers={"content-range": f"bytes */{self.headers['content-length']}"})
             await send(message)
 
         await super().__call__(scope, receive, send_file)
+
+
+def _is_of_another_unit(name: bytes, value: bytes) -> bool:
+    return name == b"range" and value.partition(b"=")[0].strip().lower() != b"bytes"
 
 
 def _found(folder: FilePath, wanted: str, since: str | None) -> FilePath:

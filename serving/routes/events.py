@@ -39,9 +39,9 @@ def add_events(app: FastAPI, parts: Parts) -> None:
         tenant = caller_of(request).tenant
         judged = judge(body.events, now, tenant=tenant)
         new = await ingest(judged, parts.people, parts.live.model, parts.metrics, parts.feedback.of(tenant), now)
-        attribute(parts, judged, new)  # before what can fail: sent again, these events are not new
+        attribute(parts, judged)
         with step("settle ads"):
-            await settle(judged, parts.desk, parts.metrics)
+            await settle(judged, parts.desk, parts.attribution, parts.metrics)
         outcomes = [
             EventOutcome(index=index, status=201 if new[index] else 200)
             if index in new

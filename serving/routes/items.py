@@ -8,9 +8,11 @@ import binascii
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any
+from urllib.parse import unquote_to_bytes
 
 from fastapi import Depends, FastAPI, Path, Query
 from pydantic import JsonValue, ValidationError
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from feature_store.errors import StoreUnavailable, UnreadableItem
@@ -18,9 +20,11 @@ from feature_store.events import LONGEST_ID
 from feature_store.item_fields import VERTICAL_NAME
 from feature_store.item_schemas import TYPES, StoredItem, item_to_bytes, type_of
 from feature_store.item_store import START, ItemStore, Mark
+from serving.assortment.reading import read_items
+from serving.body_faults import faults_of
 from serving.errors import Fault, NoCatalogue, RequestRefused, UnknownCatalogueItem
 from serving.openapi import instead
-from serving.problems import faults_of, refused
+from serving.problems import refused
 from serving.replies import Item, ItemsPage
 from serving.routes.parts import Parts, json_reply, takes_json
 from serving.schemas import ImportBody, ImportOutcome, ImportReply
@@ -80,11 +84,16 @@ def _add_many(app: FastAPI, parts: Parts) -> None:
         cursor: Annotated[str | None, Query(max_length=100, description="next_cursor of the page before")] = None,
         limit: Annotated[int, Query(ge=1, le=_MOST_LISTED, description="items of a page, at most")] = 100,
     ) -> Response:
-        """A page of a catalogue; `next_cursor` says where the next one begins. What changes meanwhile comes later."""
+        """A page of a catalogue; `next_cursor` says where the next one begins. What changes meanwhile comes later.
+
+        What cannot be read is left out, and named in `unreadable_item_ids`: put or delete it.
+        """
         store = _catalogues(parts)
         changes = await store.changes_since(vertical, START if cursor is None else _mark(cursor), limit)
-        found = await store.get_many(vertical, changes.changed)
-        page: dict[str, object] = {"items": [_shown(item) for item in found if item is not None]}
+        there, unreadable = await read_items(store, vertical, changes.changed)
+        page: dict[str, object] = {"items": [_shown(item) for item in there]}
+        if unreadable:
+            page["unreadable_item_ids"] = unreadable
         if changes.more:
             page["next_cursor"] = _cursor(changes.mark)
         return JSONResponse(page)
@@ -92,9 +101,9 @@ def _add_many(app: FastAPI, parts: Parts) -> None:
 
 def _add_one(app: FastAPI, parts: Parts) -> None:
     @app.put(
-        "/v1/items/{item_id}",
+        "/v1/items/{item_id:path}",  # addresses of articles are ids, too
         operation_id="put_item",
-        dependencies=[Depends(takes_json)],
+        dependencies=[Depends(_in_utf_8), Depends(takes_json)],
         responses={
             200: {"model": Item, "description": "It has taken another's place"},
             201: {"model": Item, "description": "It is new"},
@@ -114,8 +123,9 @@ def _add_one(app: FastAPI, parts: Parts) -> None:
         return JSONResponse(_shown(item), 200 if was_there else 201)
 
     @app.get(
-        "/v1/items/{item_id}",
+        "/v1/items/{item_id:path}",  # addresses of articles are ids, too
         operation_id="get_item",
+        dependencies=[Depends(_in_utf_8)],
         responses={200: {"model": Item}, **instead(UnknownCatalogueItem, NoCatalogue, StoreUnavailable)},
         summary="One item, as the catalogue has it",
     )
@@ -127,9 +137,10 @@ def _add_one(app: FastAPI, parts: Parts) -> None:
         return JSONResponse(_shown(item))
 
     @app.delete(
-        "/v1/items/{item_id}",
+        "/v1/items/{item_id:path}",  # addresses of articles are ids, too
         operation_id="delete_item",
         status_code=204,
+        dependencies=[Depends(_in_utf_8)],
         responses=instead(UnknownCatalogueItem, NoCatalogue, StoreUnavailable),
         summary="Take one item out",
     )
@@ -166,9 +177,17 @@ def _catalogues(parts: Parts) -> ItemStore:
     return parts.catalogues
 
 
+async def _in_utf_8(request: Request) -> None:  # a coroutine: FastAPI runs functions in a thread
+    """Refuse an id that is no UTF-8: uvicorn puts one sign for all that it cannot read, and two ids would be one."""
+    try:
+        unquote_to_bytes(request.scope["raw_path"]).decode()
+    except UnicodeDecodeError as error:
+        raise RequestRefused([Fault("#/item_id", "text in UTF-8, percent-encoded")]) from error
+
+
 def _known_id(item_id: str) -> str:
-    if len(item_id) > LONGEST_ID:
-        raise UnknownCatalogueItem("no item has an id as long as that")
+    if not 0 < len(item_id) <= LONGEST_ID:
+        raise UnknownCatalogueItem(f"no item has an id of {len(item_id)} characters")
     return item_id
 
 

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from feature_store.errors import (
+    BadInput,
     CheckpointError,
     NothingPromoted,
     RegistryConflict,
@@ -17,7 +18,7 @@ from feature_store.errors import (
 from feature_store.registry import Registry
 from feature_store.stages import Stage, Stages
 from serving.access.gate import caller_of
-from serving.errors import ModelTooLarge
+from serving.errors import ModelTooLarge, StillInProduction
 from serving.headroom import model_bytes, require_headroom
 from serving.openapi import instead
 from serving.replies import ModelReady, ModelsReply, StagesReply
@@ -64,17 +65,20 @@ def _add_changing(app: FastAPI, parts: Parts) -> None:
         who = f"api key {caller_of(request).name or 'none'}"
         manifest = await asyncio.to_thread(parts.registry.manifest, model_id)
         require_headroom(manifest, parts.config.max_model_bytes)
-        stages = await asyncio.to_thread(parts.registry.promote, model_id, stage, who=who, why=body.reason)
+        try:
+            stages = await asyncio.to_thread(parts.registry.promote, model_id, stage, who=who, why=body.reason)
+        except BadInput as error:  # of all that is handed over, the stage alone can be unacceptable
+            raise StillInProduction(f"{model_id} answers, and cannot become {stage}") from error
         return JSONResponse(_shown(stages))
 
-    refusals = instead(ModelTooLarge, UnknownCheckpoint, CheckpointError, RegistryConflict, RegistryUnavailable)
+    refusals = (ModelTooLarge, UnknownCheckpoint, CheckpointError, RegistryConflict, RegistryUnavailable)
     changed: dict[int | str, dict[str, Any]] = {200: {"model": StagesReply}}
 
     @app.post(
         "/v1/models/{model_id}:promote",
         operation_id="promote_model",
         dependencies=[Depends(takes_json)],
-        responses={**changed, **refusals},
+        responses={**changed, **instead(*refusals)},
         summary="Put it into production",
     )
     async def promote(model_id: ModelId, body: ReasonBody, request: Request) -> Response:
@@ -85,7 +89,7 @@ def _add_changing(app: FastAPI, parts: Parts) -> None:
         "/v1/models/{model_id}:shadow",
         operation_id="shadow_model",
         dependencies=[Depends(takes_json)],
-        responses={**changed, **refusals},
+        responses={**changed, **instead(StillInProduction, *refusals)},
         summary="Put it on trial",
     )
     async def shadow(model_id: ModelId, body: ReasonBody, request: Request) -> Response:

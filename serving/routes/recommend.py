@@ -20,12 +20,14 @@ from serving.access.entries import too_many_entries
 from serving.access.gate import caller_of
 from serving.access.tenants import person_of, placement_of
 from serving.ads.terms import Terms
+from serving.body_faults import faults_of
 from serving.config import ServingConfig
+from serving.error_problems import problem_of
 from serving.errors import Fault, ModelNotLoaded, NoModel, OtherCheckpoint, RequestRefused, UnknownPlacement
 from serving.experiments import answered_by, arms_of
 from serving.openapi import instead
 from serving.placements.settings import Placement
-from serving.problems import faults_of, problem_of, refused, respond
+from serving.problems import refused, respond
 from serving.recommend import RankedList
 from serving.request import Person, RecommendationRequest
 from serving.routes.answering import Question, afterwards, answered, count, source_of
@@ -126,9 +128,9 @@ async def _replied(
     unit = asked.user_id or recommendation_id
     arms = arms_of(parts.config.experiments, placement, unit, body.experiments)
     settings = _settings_of(parts, arms, tenant) or settings
-    source = source_of(parts, body.model_id, body.checkpoint_id, unit)
     person = await _person(asked, settings, parts)
-    question = Question(placement, settings, asked, person, recommendation_id, arms)
+    source = source_of(parts, body.model_id, body.checkpoint_id, unit)  # now: while that was read, stages may change
+    question = Question(placement, settings, asked, person, recommendation_id, arms, body.model_id)
     ranked, view = await answered(parts, question, source)
     count(parts, question, ranked, view)
     return _reply(ranked, recommendation_id, arms, body.noise, started), afterwards(parts, question, ranked, view)
@@ -156,7 +158,7 @@ async def _person(asked: RecommendationRequest, placement: Placement, parts: Par
 
 async def _stored(user_id: str, parts: Parts) -> Person:
     try:
-        return await parts.people.read(user_id, parts.live.current())
+        return await parts.people.read(user_id, parts.live.model)
     except StoreUnavailable:
         return Person(None, None)
 

@@ -73,7 +73,9 @@ def newest_first(view: View, places: Int32Array) -> Int32Array:
 def with_friends(added: Added | None, neighbours: Neighbours | None, view: View) -> Added | None:
     """What is added to the scores of the person's own source, and besides what neighbours' meetings add."""
     source = view.placement.source("graph")
-    if not isinstance(source, GraphSource) or source.weight == 0 or neighbours is None or not neighbours.met:
+    if not isinstance(source, GraphSource) or source.weight == 0 or view.model is None:
+        return added
+    if neighbours is None or not neighbours.met:
         return added
     vocabulary = view.model.checkpoint.vocabulary
     met = {vocabulary.row(item_id): met for item_id, met in neighbours.met.items() if item_id in vocabulary}

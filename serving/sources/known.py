@@ -6,21 +6,24 @@ from feature_store.arrays import BoolArray, Float32Array, Int32Array
 from serving.candidates import Candidates, Source, best_of, nothing
 from serving.shelf import Shelf
 from serving.sources.asked import Asked
+from serving.sources.clicked import clicked
 
 
 def personal(asked: Asked, depth: int) -> Candidates:
     """What is closest to the person; where nothing is known of one, what is popular."""
     shelf = asked.view.assortment.shelf
-    if shelf is None:
-        return nothing("personal")
-    if asked.query is None:
+    if asked.query is None and (shelf is not None or asked.view.model is None):
         return popular(asked, depth)
+    if shelf is None or asked.query is None:
+        return nothing("personal")
     source: Source = "blended" if asked.query.is_blended else "personal"
     return shelf.closest(asked.query.vector, depth, _on(shelf, asked), source, asked.query.added)
 
 
 def popular(asked: Asked, depth: int) -> Candidates:
-    """What most people met."""
+    """What most people met; as long as there is no model, what was clicked lately."""
+    if asked.view.model is None:
+        return clicked(asked, depth)
     shelf = asked.view.assortment.shelf
     return nothing("popular") if shelf is None else shelf.most_popular(depth, _on(shelf, asked))
 
@@ -52,7 +55,7 @@ def similar(asked: Asked, depth: int) -> Candidates:
 def _together(asked: Asked, shelf: Shelf, anchors: Int32Array) -> Float32Array:
     """What having met the anchors adds to the score of each item of the shelf, shape (n,); 0 without such weights."""
     added = np.zeros(len(shelf.rows), np.float32)
-    weights = asked.view.model.item_item
+    weights = None if asked.view.model is None else asked.view.model.item_item
     if weights is not None:
         on_shelf = np.isin(weights.rows, shelf.rows)
         added[shelf.places(weights.rows)] = weights.added([shelf.rows[anchors]])[0][on_shelf]

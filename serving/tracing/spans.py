@@ -54,12 +54,13 @@ def step(name: str) -> AbstractContextManager[None]:
     return _NOTHING if here is None else _Step(here, name)
 
 
-def note_list(model_id: str, privacy_tier: str, degraded: Sequence[str]) -> None:
+def note_list(model_id: str | None, privacy_tier: str, degraded: Sequence[str]) -> None:
     """Let the span of the present step, or of the request, say what a list was made with."""
     here = _HERE.get()
     if here is not None:
         lacking = {"hearth.degraded": tuple(degraded)} if degraded else {}
-        here.span.set_attributes({"hearth.model_id": model_id, "hearth.privacy_tier": privacy_tier, **lacking})
+        named = {} if model_id is None else {"hearth.model_id": model_id}
+        here.span.set_attributes({**named, "hearth.privacy_tier": privacy_tier, **lacking})
 
 
 class RequestSpan:

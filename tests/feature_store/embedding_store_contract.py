@@ -7,6 +7,7 @@ import pytest
 
 from feature_store.embedding import UserEmbedding
 from feature_store.errors import BadInput
+from feature_store.met import MetItems
 from feature_store.stores import LocalStores, UserEmbeddingStore
 from tests.feature_store.event_store_contract import an_event
 
@@ -130,6 +131,17 @@ class UserEmbeddingStoreContract:
     ) -> None:
         with pytest.raises(BadInput, match="user_id of an embedding"):
             await stores.embeddings.put(user_id, an_embedding(1.0))
+
+    async def test_what_a_reply_needs_of_a_person_comes_in_one_step(self, stores: LocalStores) -> None:
+        assert await stores.person("ada", "r0001-aa") == (MetItems(), None)
+        await stores.embeddings.put("ada", an_embedding(1.0))
+        assert await stores.person("ada", "r0001-aa") == (MetItems(), None)  # folded in from nothing that is known
+        await stores.events.put([an_event("e1", user_id="ada", item_id="film")])
+        met = await stores.events.met("ada")
+        assert met.item_ids == ("film",)
+        assert await stores.person("ada", "r0001-aa") == (met, an_embedding(1.0))
+        assert await stores.person("ada", "r0002-bb") == (met, None)
+        assert await stores.person("bob", "r0001-aa") == (MetItems(), None)
 
     async def test_sealing_embeddings_anew_with_the_same_key_changes_nothing(self, stores: LocalStores) -> None:
         await stores.embeddings.put("ada", an_embedding(1.0))

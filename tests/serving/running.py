@@ -84,12 +84,16 @@ def until(condition: Any, otherwise: Any) -> Any:
 
 
 def config_of(publisher: Publisher, **changes: Any) -> ServingConfig:
-    """A configuration for tests: a free port, and a watch that does not keep them waiting."""
+    """A configuration for tests: a free port, and a watch that does not keep them waiting.
+
+    A machine that has other things to do lets requests wait: they are turned away where a test is about that alone.
+    """
     settings: dict[str, Any] = {
         "registry": publisher.folder,
         "trusted_keys": (publisher.public_key,),
         "port": 0,
         "watch_seconds": 0.05,
+        "queue_seconds": 60.0,
     }
     if "store" in changes:
         settings["store_keys"] = keys_file(changes["store"])

@@ -1,5 +1,6 @@
 """Calibration: against its definitions, on worlds whose click rates are known, and on ties and single clicks."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -187,3 +188,12 @@ def test_a_file_that_is_no_calibration_is_refused_by_name(tmp_path: Path, change
         read_calibration(path)
     with pytest.raises(BadInput, match="cannot be read: No such file"):
         read_calibration(tmp_path / "none.json")
+
+
+def test_what_is_no_regular_file_is_refused_at_once_and_by_name(tmp_path: Path) -> None:
+    fifo, folder = tmp_path / "fifo", tmp_path / "folder"
+    os.mkfifo(fifo)
+    folder.mkdir()
+    for path in (fifo, folder, Path(os.devnull)):
+        with pytest.raises(BadInput, match=f"calibration.*{path} is not a regular file"):
+            read_calibration(path)

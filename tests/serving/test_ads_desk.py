@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_store.ad_counters import Budget, Cap, Spent
+from feature_store.ad_counters import Budget, Cap, OneShow, Spent
 from feature_store.ad_counters_memory import InMemoryAdCounters
 from feature_store.encryption import KeyRing
 from feature_store.errors import StoreUnavailable
@@ -27,13 +27,13 @@ from serving.ads.known import Vertical
 from serving.ads.ledger import Offer, Seen
 from serving.ads.ledger_memory import InMemoryLedger
 from serving.ads.lineup import Placed
-from serving.ads.replying import with_ads
+from serving.ads.replying import ads_alone, with_ads
 from serving.ads.settings import AdsSettings
 from serving.assortment.assortment import Assortment
 from serving.breaker import FAILURES, PAUSE_SECONDS
 from serving.model import ServingModel, build_model
 from serving.placements.settings import Placement
-from serving.recommend import asked_of
+from serving.recommend import asked_of, recommend
 from serving.request import RecommendationRequest
 from serving.view import View
 from tests.redis_server import running_redis
@@ -336,6 +336,37 @@ def test_what_is_seen_in_time_is_counted_once_and_what_is_seen_late_once_more(mo
     assert asyncio.run(times()) == [1, 1, 2, 2]
 
 
+class FailingCounters(InMemoryAdCounters):
+    """Counters that take nothing back as long as `fails`."""
+
+    fails = True
+
+    async def take_back_shows(self, shows: Sequence[OneShow]) -> list[bool]:
+        if self.fails:
+            raise StoreUnavailable("away")
+        return await super().take_back_shows(shows)
+
+
+def test_a_show_that_is_seen_between_the_two_steps_of_its_taking_back_counts_once(model: ServingModel) -> None:
+    shop = Shop(model, [ad("one", frequency_cap=5)], replace_settings(hold_seconds=0.01))
+
+    async def times() -> list[int]:
+        books = Books(counters := FailingCounters(), InMemoryLedger())
+        desk = await shop.desk(books)
+        await shop.ask(desk, reply="r1", user_id="anna")
+        await asyncio.sleep(0.02)
+        await desk.look(books)  # the ledger has withdrawn it, and the counters count it still
+        found = await counters.shown("anna", [Cap("one", 5)])
+        counters.fails = False
+        for _ in range(2):
+            await desk.saw("anna", "one", "r1")
+            found += await counters.shown("anna", [Cap("one", 5)])
+            await desk.look(books)
+        return found + await counters.shown("anna", [Cap("one", 5)])
+
+    assert asyncio.run(times()) == [1, 1, 1, 1]
+
+
 class AskedLedger(InMemoryLedger):
     """One that knows which shows it was asked to withdraw."""
 
@@ -464,11 +495,13 @@ def test_books_that_hang_are_left_alone_after_some_events_and_asked_again_later(
             with pytest.raises(StoreUnavailable):
                 await desk.saw("anna", "one", "r1")
         found.append(ledger.asked)
+        assert desk.is_paused
         assert not await desk.answers()
         ledger.hangs = False
         await asyncio.sleep(PAUSE_SECONDS)
         for _ in range(2):
             assert await desk.saw("anna", "one", "r1") == "unknown"
+        assert not desk.is_paused
         return [*found, ledger.asked]
 
     assert asyncio.run(asked()) == [FAILURES, FAILURES + 2]
@@ -541,11 +574,60 @@ def test_before_the_books_are_open_there_are_no_ads_and_events_are_sent_again(mo
         for step in (shop.ask(desk), desk.saw("anna", "one", "r1"), desk.clicked("anna", "one", "r1")):
             with pytest.raises(StoreUnavailable):
                 await step
-        ranked = await with_ads(RecommendationRequest(3), None, shop.view(), None, desk, "r1")
+        ranked = await ads_alone(RecommendationRequest(3), None, shop.view(), desk, "r1")
         assert (ranked.items, ranked.degraded) == ((), ("ads-unavailable",))
 
     asyncio.run(refused())
     assert impression_id("r1", "one") != impression_id("r1 one", "")
+
+
+class Unforeseen(InMemoryAdCounters):
+    """Counters with a fault that is none of a store's."""
+
+    async def take_back_shows(self, shows: Sequence[OneShow]) -> list[bool]:
+        raise ZeroDivisionError(f"nobody foresaw this of {len(shows)} shows")
+
+
+def test_books_that_were_closed_by_an_error_nobody_foresaw_are_not_used_until_they_are_open_again(
+    model: ServingModel,
+) -> None:
+    shop = Shop(model, [ad("one", frequency_cap=5)], replace_settings(hold_seconds=1e-6))
+    desk = AdDesk(shop, InMemoryItemStore(), 0.1, 0.001, is_kept=True)
+    books = [Books(Unforeseen(), InMemoryLedger()), in_memory()]
+    closed: list[Books] = []
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Books]:
+        one = books[len(closed)]
+        try:
+            yield one
+        finally:
+            assert await gone()
+            closed.append(one)
+
+    async def gone() -> bool:
+        with pytest.raises(StoreUnavailable):
+            await desk.counters()
+        with pytest.raises(StoreUnavailable):
+            await desk.saw("anna", "one", "r1")
+        return not await desk.answers()
+
+    async def run() -> None:
+        running = asyncio.create_task(desk.run(opened))
+        async with asyncio.timeout(10.0):
+            assert await desk.counters() is books[0].counters
+            await desk.look(books[0])
+            await shop.ask(desk, reply="r1", user_id="anna")
+            with pytest.raises(ZeroDivisionError):
+                await running
+            again = asyncio.create_task(desk.run(opened))
+            assert await desk.counters() is books[1].counters
+            again.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await again
+        assert closed == books
+
+    asyncio.run(run())
 
 
 @asynccontextmanager
@@ -615,9 +697,11 @@ def test_a_reply_among_items_asks_for_no_more_ads_than_have_room(model: ServingM
         books = in_memory()
         desk = await shop.desk(books)
         asked = RecommendationRequest(6, user_id="anna", filters={"categories": ("drama",)}, diversity=0.5)
-        ranked = await with_ads(asked, None, home, shop.view(), desk, "r1")
+        ranked = await with_ads(recommend(asked, None, home), asked, None, home, shop.view(), desk, "r1")
         shown = await books.counters.shown("anna", [Cap(f"ad-{n}", 1) for n in range(5)])
-        assert (await with_ads(replace(asked, k=1), None, home, shop.view(), desk, "r2")).items[0].source != "ad"
+        one = replace(asked, k=1)
+        alone = await with_ads(recommend(one, None, home), one, None, home, shop.view(), desk, "r2")
+        assert alone.items[0].source != "ad"
         return ["ad" if item.source == "ad" else "item" for item in ranked.items], sum(shown)
 
     assert asyncio.run(listed()) == (["item", "ad", "item", "item", "ad", "item"], 2)

@@ -39,6 +39,15 @@ class LedgerContract:
         assert await ledger.see("r2", "tea") == "unknown"
         assert TEA.budget.total == 1_000_000
 
+    async def test_asking_what_was_offered_counts_nothing(self, ledger: Ledger) -> None:
+        await ledger.offer("r1", [TEA, MILK])
+        await ledger.offer("r2", [MILK])
+        asked = [("r1", "tea"), ("r2", "tea"), ("r2", MILK.ad), ("r3", "tea"), ("r1", "coffee")]
+        assert await ledger.offered(asked) == [True, False, True, False, False]
+        assert await ledger.offered([]) == []
+        assert await ledger.counts(["tea", MILK.ad]) == [Counts(0, 0), Counts(0, 0)]
+        assert await ledger.see("r1", "tea") == "new"
+
     async def test_each_impression_is_counted_once_and_a_click_is_a_show(self, ledger: Ledger) -> None:
         for reply in ("r1", "r2", "r3"):
             await ledger.offer(reply, [TEA, MILK])
@@ -112,8 +121,10 @@ async def test_an_offer_is_kept_for_two_days(tmp_path: Path, redis_server: Redis
             clock.now = 1e9
             await ledger.offer("r1", [TEA])
             clock.now += KEPT_SECONDS - 1
+            assert await ledger.offered([("r1", "tea")]) == [True]
             assert await ledger.see("r1", "tea") == "new"
             clock.now += 1
+            assert await ledger.offered([("r1", "tea")]) == [False]
             assert await ledger.see("r1", "tea") == "unknown"
             assert await ledger.click("r1", "tea") is None
             await ledger.offer("r2", [TEA])

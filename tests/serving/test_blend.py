@@ -142,7 +142,7 @@ def test_a_vertical_that_the_checkpoint_does_not_have_is_answered_with_nothing_a
 
 def test_the_vectors_of_the_model_are_held_once(model: ServingModel) -> None:
     np.testing.assert_array_equal(model.checkpoint.item_vectors, CONTENT.item_vectors)
-    assert np.shares_memory(model.checkpoint.item_vectors, model.everything.index._item_vectors)  # type: ignore[attr-defined]  # of the exact index
+    assert np.shares_memory(model.checkpoint.item_vectors, model.everything.index.matrix.vectors)  # type: ignore[attr-defined]  # of the exact index
     with pytest.raises(ValueError, match="read-only"):
         model.checkpoint.item_vectors[0] = 1
 

@@ -45,6 +45,9 @@ def test_a_device_fetches_the_bundle_once_and_then_what_changed(publisher: Publi
         rest = get(f"/v1/item-bundles/{first}", headers={"range": "bytes=100-", "if-range": whole.headers["etag"]})
         assert (rest.status_code, rest.content) == (206, whole.content[100:])
 
+        for unit, status in (("items=0-1", 200), ("bytes=0-0", 206), ("bytes=x", 416)):
+            assert get(f"/v1/item-bundles/{first}", headers={"range": unit}).status_code == status, unit
+
         for nowhere in ("r0009-none", "..%2Fregistry", f"{first}..{second}", "%00"):
             reply = get(f"/v1/item-bundles/{nowhere}")
             assert reply.status_code == 404, nowhere

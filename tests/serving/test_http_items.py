@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -67,12 +68,15 @@ def test_an_item_that_cannot_be_read_is_mended_by_putting_it(two: list[Server], 
         connection.execute("UPDATE items SET content = 7, version = 50 WHERE item_id = 'new'")
         connection.execute("UPDATE verticals SET version = 50")
         connection.commit()
-    until(lambda: shown(one) == ["item-7"], one.log)
-    assert one.metric('hearth_catalogue_unreadable_items{vertical="films"}') == 1
+    until(lambda: one.metric('hearth_catalogue_unreadable_items{vertical="films"}') == 1, one.log)
+    assert shown(one) == ["item-7"]
     assert one.client.get("/v1/items/new", params=FILMS).status_code == 503
+    page = one.client.get("/v1/items", params=FILMS).json()
+    assert ([item["item_id"] for item in page["items"]], page["unreadable_item_ids"]) == (["item-7"], ["new"])
     assert one.client.put("/v1/items/new", params=FILMS, json={}).status_code == 200
     until(lambda: sorted(shown(one)) == ["item-7", "new"], one.log)
     assert one.metric('hearth_catalogue_unreadable_items{vertical="films"}') == 0
+    assert "unreadable_item_ids" not in one.client.get("/v1/items", params=FILMS).json()
 
 
 def test_what_is_put_changed_and_removed_is_so_on_both_servers(two: list[Server]) -> None:
@@ -183,3 +187,24 @@ def test_a_placement_that_asks_for_a_field_that_nothing_has_says_so(publisher: P
 def test_without_a_catalogue_the_addresses_say_so(server: Server) -> None:
     reply = server.client.get("/v1/items", params=FILMS)
     assert (reply.status_code, reply.json()["type"]) == (404, "/problems/no-catalogue")
+
+
+def test_an_item_of_any_id_is_put_read_and_taken_out(publisher: Publisher, tmp_path: Path) -> None:
+    with started(config_of(publisher, items=tmp_path / "items.sqlite"), tmp_path) as server:
+        client = server.client
+        for item_id in ("https://news.example/heat?page=1", "a/b", "a/", "café", "\ufffd"):
+            address = f"/v1/items/{quote(item_id, safe='')}"
+            put = client.put(address, params=FILMS, json={"title": "Heat"})
+            assert (put.status_code, put.json()["item_id"]) == (201, item_id)
+            assert client.get(address, params=FILMS).json() == put.json()
+            new = {**FILMS, "items": [{"item_id": item_id, "title": "New"}]}
+            assert client.post("/v1/items:import", json=new).json()["items"][0]["status"] == 200
+            assert client.get(address, params=FILMS).json()["title"] == "New"
+            assert client.delete(address, params=FILMS).status_code == 204
+            assert client.get(address, params=FILMS).status_code == 404
+        for method in ("PUT", "GET", "DELETE"):
+            refused = client.request(method, "/v1/items/%ff", params=FILMS, json={})
+            assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "#/item_id")
+            assert client.request(method, "/v1/items/", params=FILMS, json={}).status_code in {404, 422}
+        route = 'route="/v1/items/{item_id}",status="201"'
+        assert server.metric(f'hearth_requests_total{{placement="",{route}}}') == 5

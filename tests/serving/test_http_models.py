@@ -33,6 +33,8 @@ def test_a_checkpoint_is_tried_promoted_and_rolled_back(publisher: Publisher, tm
         until(lambda: server.model_id() == first, server.log)
         status, problem = post(first, "roll-back")
         assert (status, problem["type"]) == (409, "/problems/nothing-promoted")
+        status, problem = post(first, "shadow")
+        assert (status, problem["type"]) == (409, "/problems/still-in-production")
         status, problem = post("r0009-none", "promote")
         assert (status, problem["type"]) == (404, "/problems/unknown-model")
         file = publisher.folder / "checkpoints" / second / "item_vectors.safetensors"

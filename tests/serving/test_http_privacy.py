@@ -42,7 +42,7 @@ def test_a_failure_of_ours_is_told_by_where_it_arose_and_not_by_what_it_says(
         assert "float32" not in response.text
         [failure] = server.logged("Exception in ASGI application")
         assert failure["error"] == "BadInput"
-        assert any("serving/retrieval.py" in frame for frame in failure["at"])
+        assert any("serving/indexes/item_matrix.py" in frame for frame in failure["at"])
         assert "float32" not in json.dumps(failure)
         [line] = [line for line in server.logged("request") if line["status"] == 500]
         assert line["request_id"] == response.headers["x-request-id"]

@@ -110,7 +110,10 @@ def test_one_reply_counts_each_of_its_items_once_whatever_is_sent_of_it(publishe
     with started(config_of(publisher, trial=trial), tmp_path) as server:
         server.serves(first)
         loaded(server, second)
-        theirs, others = (server.ask(model_id=model_id) for model_id in (second, first))
+        replies = [server.ask(user_id=person) for person in PEOPLE]
+        theirs, others = (
+            next(reply for reply in replies if reply["model_id"] == model_id) for model_id in (second, first)
+        )
         for reply, kinds in ((theirs, ["impression"]), (others, ["impression", "click", "view"])):
             for start in (0, 1):
                 invented = [{"item_id": f"item-{number}"} for number in range(start, 60)]
@@ -122,6 +125,65 @@ def test_one_reply_counts_each_of_its_items_once_whatever_is_sent_of_it(publishe
         assert server.metric(f'hearth_clicked_total{{arm="",model_id="{first}",placement="home"}}') == 10
         time.sleep(0.5)  # ten looks at the guardrails
         assert server.metric("hearth_trials_stopped_total") == 0
+
+
+def test_a_reply_whose_model_the_request_has_named_counts_in_no_trial(publisher: Publisher, tmp_path: Path) -> None:
+    first, second = publisher.publish(draft(1)), publisher.publish(draft(2), promote=False)
+    publisher.registry.promote(second, "shadow")
+    trial = {"share": 0.5, "least_clicks": 20, "least_requests": 10_000}
+    with started(config_of(publisher, trial=trial), tmp_path) as server:
+        server.serves(first)
+        loaded(server, second)
+        for model_id, kinds in ((second, ["impression"]), (first, ["impression", "click"])):
+            for named in ({"model_id": model_id}, {"query_vector": [0.1] * 8, "checkpoint_id": model_id}):
+                for _ in range(3):
+                    followed(server, server.ask(**named), *kinds)
+        shown = [f'hearth_shown_total{{arm="",model_id="{model_id}",placement="home"}}' for model_id in (second, first)]
+        assert [server.metric(sample) for sample in shown] == [60, 60]
+        time.sleep(0.5)  # ten looks at the guardrails
+        assert server.metric("hearth_trials_stopped_total") == 0
+
+        for reply in (server.ask(user_id=person) for person in PEOPLE[:10]):
+            followed(server, reply, "impression", *(["click"] if reply["model_id"] == first else []))
+        until(lambda: server.metric("hearth_trials_stopped_total") == 1, server.log)
+
+
+def test_a_checkpoint_whose_trial_was_stopped_answers_nobody_though_it_stays_in_memory(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    first, second = publisher.publish(draft(1)), publisher.publish(draft(2), promote=False)
+    publisher.registry.promote(second, "shadow")
+    with started(config_of(publisher, trial={"share": 0.5, "least_clicks": 20}), tmp_path) as server:
+        server.serves(first)
+        loaded(server, second)
+        for file in (publisher.folder / "checkpoints" / second).iterdir():
+            file.unlink()  # so that its stage cannot be taken from it
+        vector = {"query_vector": [0.1] * 8, "checkpoint_id": second}
+        assert server.ask(model_id=second)["model_id"] == server.ask(**vector)["model_id"] == second
+        for reply in (server.ask(user_id=person) for person in PEOPLE):
+            followed(server, reply, "impression", *(["click"] if reply["model_id"] == first else []))
+        server.logged("shadow not taken back")
+        assert server.client.get(f"/v1/models/{second}/ready").json()["stage"] == "shadow"
+        refused, other = server.recommend(model_id=second), server.recommend(**vector)
+        assert (refused.status_code, refused.json()["type"]) == (409, "/problems/model-not-loaded")
+        assert (other.status_code, other.json()["live_checkpoint_id"]) == (409, first)
+
+
+def test_an_event_that_was_stored_before_counts_once_when_it_is_sent_again(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    model_id = publisher.publish(draft(1))
+    with started(config_of(publisher), tmp_path) as server:
+        server.serves(model_id)
+        reply = server.ask()
+        sent = event(reply["recommendation_id"], reply["items"][0]["item_id"], "click")
+        stored = {name: value for name, value in sent.items() if name != "recommendation_id"}
+        assert server.post(stored).json()["events"][0]["status"] == 201  # as by a request that was then a 503
+        clicked = f'hearth_clicked_total{{arm="",model_id="{model_id}",placement="home"}}'
+        assert server.metric(clicked) == 0
+        for _ in range(2):
+            assert server.post(sent).json()["events"][0]["status"] == 200
+            assert server.metric(clicked) == 1
 
 
 def test_what_another_trial_showed_counts_in_none_that_comes_after(publisher: Publisher, tmp_path: Path) -> None:

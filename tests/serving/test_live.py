@@ -7,10 +7,11 @@ import time
 
 import pytest
 
+from feature_store.checkpoint import Checkpoint
 from feature_store.registry import Registry, Stages
 from feature_store.signing import SigningKey, TrustedKeys
 from serving.errors import NoModel
-from serving.live import LiveModel, SwapFailure
+from serving.live import FOLLOWED, LiveModel, SwapFailure
 from serving.metrics import Metrics, create_metrics
 from tests.serving.published import Publisher, draft
 
@@ -223,3 +224,53 @@ def test_the_shadow_is_followed_beside_production_and_goes_when_it_leaves_its_st
     publisher.registry.promote(second)
     assert (look(live), look(shadow)) == (second, None)
     assert [sample.labels["stage"] for sample in metrics.model_info.collect()[0].samples] == ["production"]
+
+
+class CountingRegistry(Registry):
+    """A registry that knows what was loaded from it."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        super().__init__(publisher.folder, TrustedKeys([publisher.key.public]))
+        self.loaded: list[str] = []
+
+    def load(self, checkpoint_id: str) -> Checkpoint:
+        self.loaded.append(checkpoint_id)
+        return super().load(checkpoint_id)
+
+
+@pytest.mark.parametrize("production_looks_first", [True, False])
+def test_a_model_that_comes_from_the_shadow_into_production_is_not_loaded_again(
+    publisher: Publisher,
+    production_looks_first: bool,  # noqa: FBT001 - a case
+) -> None:
+    registry, metrics = CountingRegistry(publisher), create_metrics()
+    live, shadow = (LiveModel(registry, metrics, A_MOMENT, stage=stage) for stage in FOLLOWED)
+    live.beside, shadow.beside = shadow, live
+    first, second = publisher.publish(draft(1)), publisher.publish(draft(2), promote=False)
+    publisher.registry.promote(second, "shadow")
+    assert (look(live), look(shadow)) == (first, second)
+    tried = shadow.current()
+    publisher.registry.promote(second)
+    for one in (live, shadow) if production_looks_first else (shadow, live):
+        look(one)
+    assert live.current() is tried
+    assert look(shadow) is None
+    assert registry.loaded == [first, second]
+
+
+def test_a_model_whose_promotion_production_cannot_follow_yet_stays_on_trial_and_no_other_does(
+    publisher: Publisher,
+) -> None:
+    live, metrics = live_of(publisher)
+    shadow = LiveModel(publisher.registry, metrics, A_MOMENT, stage="shadow")
+    live.beside, shadow.beside = shadow, live
+    second = publisher.publish(draft(2), promote=False)
+    publisher.registry.promote(second, "shadow")
+    assert look(shadow) == second
+    publisher.publish(draft(3))
+    publisher.registry.promote(second, "candidate")
+    assert look(shadow) is None
+    publisher.registry.promote(second, "shadow")
+    assert look(shadow) == second
+    publisher.registry.promote(second)
+    assert [look(shadow), look(shadow), look(live), look(shadow)] == [second, second, second, None]

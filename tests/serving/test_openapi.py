@@ -221,7 +221,7 @@ def test_a_body_that_is_too_large_too_slow_or_not_json_is_refused_as_described(d
 
 def test_ranges_of_a_bundle_are_given_or_refused_as_described(described: Described) -> None:
     [operation] = [one for one in operations() if one.name == "get_item_bundle"]
-    for asked, status in (("bytes=0-9", 206), ("bytes=0-9,20-29", 206), ("bytes=999999999-", 416), ("pages=1", 416)):
+    for asked, status in (("bytes=0-9", 206), ("bytes=0-9,20-29", 206), ("bytes=999999999-", 416), ("bytes=x", 416)):
         reply = _asked(described, operation, {**described.may("chief"), "range": asked})
         assert reply.status_code == status, asked
         _is_described(reply, operation)

@@ -1,6 +1,7 @@
 """The process: quick to start, without TensorFlow, and orderly in its end."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from feature_store.encryption import KEY_VARIABLE
 from tests.serving.published import Publisher, draft
 from tests.serving.running import PATIENCE, ROOT, config_of, running, until
 
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 FOREIGN = ("tensorflow", "tf_keras", "tensorflow_recommenders", "numba", "training", "hearth", "benchmarks")
 
 
@@ -46,6 +48,38 @@ def test_a_server_answers_within_three_seconds_of_its_start_and_says_where(
             assert "tensorflow" not in loaded
             assert server.stop() == 0
     assert min(seconds) < 3.0
+
+
+def test_blas_has_one_thread_in_a_server_unless_the_environment_says_how_many(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    config = tmp_path / "serving.json"
+    config.write_text(config_of(publisher).model_dump_json())
+    program = """
+import os, signal, sys
+from pathlib import Path
+from threadpoolctl import threadpool_info
+from serving.config import ServingConfig
+from serving.server import run
+
+def listening(_):
+    print(*(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"))
+    os.kill(os.getpid(), signal.SIGTERM)
+
+run(ServingConfig.model_validate_json(Path(sys.argv[1]).read_bytes()), listening)
+"""
+    for said, threads in ((None, "1"), ("2", str(min(2, os.cpu_count() or 1)))):
+        environment = {name: value for name, value in os.environ.items() if name != BLAS_THREADS}
+        ended = subprocess.run(
+            [sys.executable, "-c", program, str(config)],
+            cwd=ROOT,
+            env=environment if said is None else {**environment, BLAS_THREADS: said},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
+        )
+        assert ended.stdout == f"{threads}\n"
 
 
 def test_told_to_stop_a_server_finishes_what_it_has_begun(publisher: Publisher, tmp_path: Path) -> None:

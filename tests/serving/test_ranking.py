@@ -131,3 +131,14 @@ def test_what_the_model_does_not_know_comes_behind_and_says_that_it_has_no_score
 def test_a_placement_is_ranked_by_a_source_that_it_has() -> None:
     with pytest.raises(ValidationError, match="similar is none of them"):
         Placement.model_validate({"rank_by": "similar"})
+
+
+def test_what_is_boosted_as_far_as_may_be_stands_first_and_what_goes_beyond_is_refused(model: ServingModel) -> None:
+    last = BEST[-1]
+    rules = [{"when": {"item_id": last}, "then": "boost", "factor": factor} for factor in (1e60, 1e40)]
+    view = stocked(model, "news", everything(), rules=rules)
+    ranked = recommend(RecommendationRequest(3), None, view)
+    assert (ids(ranked)[0], np.isfinite(ranked.items[0].score or np.nan)) == (last, True)
+    for factor in (1.1, 1 / 1.1):
+        with pytest.raises(ValidationError, match="multiply a score by at most 1e100"):
+            Placement.model_validate({"rules": [*rules, {**rules[0], "factor": factor}]})

@@ -15,11 +15,12 @@ from feature_store.errors import BadInput
 from feature_store.item_schemas import PlainItem
 from serving.assortment.assortment import Assortment
 from serving.candidates import Candidates
+from serving.indexes.exact import ExactIndex
+from serving.indexes.item_index import ItemIndex
 from serving.metrics import Metrics, create_metrics
 from serving.model import ServingModel
 from serving.recall import Probed, RecallProbe, Retrieval, recall_of, retrieval_of
 from serving.request import RecommendationRequest
-from serving.retrieval import ExactIndex, ItemIndex
 from serving.shelf import Shelf
 from serving.view import View
 from tests.serving.published import Publisher, blended, draft, view_of

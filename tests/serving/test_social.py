@@ -156,7 +156,8 @@ def test_a_block_a_mute_and_a_hidden_post_are_gone_from_the_next_reply_of_both_s
 
         redis_server.kill()
         reply = one.ask(placement="all", user_id="ann", k=99)
-        assert set(reply["meta"]["degraded"]) == {"store-unavailable", "graph-unavailable"}
+        # The catalogue may have been looked at since.
+        assert {*reply["meta"]["degraded"]} - {"catalogue-stale"} == {"store-unavailable", "graph-unavailable"}
         assert not {"bobs-circle", "zoes-circle", "anns-diary", "bobs-diary"} & set(items_of(reply))
         assert len(reply["items"]) == sum(post.visibility == "public" for post in POSTS)
         assert one.metric('hearth_degraded_total{reason="graph-unavailable"}') > 0

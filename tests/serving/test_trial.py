@@ -123,6 +123,14 @@ def test_replies_are_remembered_for_a_while_and_not_without_end() -> None:
     assert len(attribution) == 2
 
 
+def test_a_reply_tells_which_of_its_items_were_ads_as_long_as_it_is_remembered() -> None:
+    attribution = Attribution(kept_seconds=10.0)
+    attribution.remember("one", Origin("home", "r1"), ["heat", "tea", "ran", "milk"], now=0.0, ads={"tea", "milk"})
+    asked = ("heat", "tea", "ran", "milk", "coffee")
+    assert [attribution.was_ad("one", item, 9.0) for item in asked] == [False, True, False, True, None]
+    assert attribution.was_ad("one", "tea", 10.0) is attribution.was_ad("two", "tea", 9.0) is None
+
+
 def test_long_replies_are_remembered_as_long_as_their_items_have_room() -> None:
     attribution = Attribution(most_items=5)
     for name, items in (("first", 3), ("second", 2), ("third", 2)):

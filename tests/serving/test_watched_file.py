@@ -95,6 +95,29 @@ async def test_what_has_to_be_there_before_its_use_is_made_before_and_a_failure_
 
 
 @pytest.mark.anyio
+async def test_an_error_that_nobody_foresaw_is_told_until_the_content_can_be_used(tmp_path: Path) -> None:
+    file = tmp_path / "number"
+    file.write_text("1")
+    watched = Watched(file)
+    fails = True
+
+    async def prepare(new: int) -> None:
+        if fails:
+            raise ZeroDivisionError(f"nobody foresaw this of {new}")
+
+    watched.file.before_use(prepare)
+    file.write_text("2")
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            await watched.look()
+        assert (watched.file.value, watched.file.failure) == (1, "ZeroDivisionError")
+    assert watched.loads("failure") == 1
+    fails = False
+    await watched.look()
+    assert (watched.file.value, watched.file.failure, watched.loads("success")) == (2, None, 1)
+
+
+@pytest.mark.anyio
 @settings(max_examples=30, deadline=None)
 @given(contents=st.lists(st.sampled_from(["1", "2", "3", "one", "", None]), max_size=12))
 async def test_in_use_is_always_the_last_content_that_was_a_number(

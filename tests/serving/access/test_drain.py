@@ -15,7 +15,7 @@ def test_told_to_stop_under_load_a_server_answers_every_request_that_was_sent(
     publisher: Publisher, tmp_path: Path
 ) -> None:
     model_id = publisher.publish(draft(1))
-    with running(config_of(publisher, store=tmp_path / "store.sqlite", queue_seconds=60.0), tmp_path) as server:
+    with running(config_of(publisher, store=tmp_path / "store.sqlite"), tmp_path) as server:
         server.serves(model_id)
         address = (server.client.base_url.host, server.client.base_url.port or 0)
         told = threading.Timer(0.7, lambda: server.process.send_signal(signal.SIGTERM))

@@ -9,9 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from feature_store.item_schemas import Product
 from serving.assortment.assortment import Assortment
+from serving.body_faults import faults_of
 from serving.errors import Fault
 from serving.placements.conditions import Condition, Range, holds, unknown_fields
-from serving.problems import faults_of
 
 CONDITION: TypeAdapter[Condition] = TypeAdapter(Condition)
 categories = st.lists(st.sampled_from(["wine", "beer", "tea"]), max_size=2, unique=True).map(tuple)

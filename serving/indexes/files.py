@@ -1,0 +1,95 @@
+"""Files of indexes: built once a checkpoint, and mapped into the memory of each server of the machine.
+
+    <checkpoint id>.<kind>.<recall>.<way>/      the indexes of a checkpoint's shelves
+        0.codes, 0.spread.npy, ...              of the first shelf, and so on
+        indexes.json                            kinds and efforts, and the digest of every other file
+
+They are made from a verified checkpoint and hold nothing else, so nobody signs them: who may write to the folder may
+decide what is recommended. A folder is there whole or not at all; one that does not hold what it says is made anew.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from feature_store.durable import sync_folder, write_synced
+from feature_store.errors import BadInput
+from feature_store.registry_copies import RegistryCopies
+from serving.indexes.codes import faiss
+from serving.indexes.int8 import Int8Index
+from serving.indexes.inverted import InvertedIndex
+from serving.indexes.item_index import ItemIndex
+from serving.indexes.item_matrix import ItemMatrix
+from serving.indexes.shared_vectors import KEPT, drafted
+
+
+class IndexFiles:
+    """The folder of index files; several processes may share it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folders = RegistryCopies(folder, KEPT)
+
+    def find(self, name: str, matrices: Sequence[ItemMatrix]) -> list[ItemIndex | None] | None:
+        """The indexes that were kept under that name, over these matrices, mapped; None where there are none."""
+        folder = self._folders.find(name)
+        if folder is None:
+            return None
+        try:
+            said = json.loads((folder / "indexes.json").read_bytes())
+            _require(folder, said["files"])
+            found = [
+                _opened(folder, number, one, matrix)
+                for number, (one, matrix) in enumerate(zip(said["indexes"], matrices, strict=True))
+            ]
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, BadInput):  # RuntimeError: of FAISS
+            self._folders.forget(name)
+            return None
+        return found
+
+    def keep(self, name: str, indexes: Sequence[ItemIndex | None]) -> None:
+        """Write these indexes under that name; None stands for a shelf that needs none."""
+        with drafted(self._folders.folder, name) as draft:
+            said = [_written(draft, number, index) for number, index in enumerate(indexes)]
+            digests = {file.name: _digest(file) for file in sorted(draft.iterdir())}
+            write_synced(draft / "indexes.json", json.dumps({"indexes": said, "files": digests}).encode())
+            sync_folder(draft)
+            self._folders.keep(draft)
+
+
+def _written(draft: Path, number: int, index: ItemIndex | None) -> dict[str, Any]:
+    if isinstance(index, Int8Index):
+        faiss.write_index(index.codes, str(draft / f"{number}.codes"))
+        return {"kind": index.kind}
+    if isinstance(index, InvertedIndex):
+        faiss.write_index(index.lists, str(draft / f"{number}.codes"))
+        np.save(draft / f"{number}.spread.npy", index.spread)
+        return {"kind": index.kind, "effort": index.effort}
+    return {"kind": "exact"}
+
+
+def _opened(folder: Path, number: int, said: dict[str, Any], matrix: ItemMatrix) -> ItemIndex | None:
+    if said["kind"] == "exact":
+        return None
+    codes = faiss.read_index(str(folder / f"{number}.codes"), faiss.IO_FLAG_MMAP_IFC)
+    if codes.ntotal != len(matrix):
+        raise BadInput(f"{folder} has an index of {codes.ntotal} items, where {len(matrix)} are due")
+    if said["kind"] == "int8":
+        return Int8Index(matrix, codes)
+    spread = np.load(folder / f"{number}.spread.npy", allow_pickle=False)
+    return InvertedIndex(matrix, codes, spread, said["effort"])
+
+
+def _require(folder: Path, digests: dict[str, str]) -> None:
+    """Raise `BadInput` unless these files are as they were written."""
+    for name, digest in digests.items():
+        if _digest(folder / name) != digest:
+            raise BadInput(f"{folder / name} is not as it was written")
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

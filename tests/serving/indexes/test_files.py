@@ -1,0 +1,104 @@
+"""Files of indexes: what is opened answers as what was built, from mapped memory, and what was spoilt is built anew."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serving.indexes.files import IndexFiles
+from serving.indexes.int8 import Int8Index
+from serving.indexes.inverted import InvertedIndex
+from serving.indexes.item_index import ItemIndex
+from serving.indexes.item_matrix import ItemMatrix
+from serving.indexes.shared_vectors import shared_vectors
+from tests.serving.indexes.made_up import clustered, queries_of
+
+VECTORS = clustered(6_000, 20, seed=1)
+MATRIX = ItemMatrix.of(VECTORS)
+
+
+@pytest.fixture(scope="module")
+def built() -> list[ItemIndex | None]:
+    return [None, Int8Index.of(VECTORS), InvertedIndex.of(VECTORS)]
+
+
+def mapped(folder: Path) -> int:
+    """How many bytes of files below that folder this process has mapped."""
+    total = 0
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if str(folder) in line:
+            first, last = (int(part, 16) for part in line.split()[0].split("-"))
+            total += last - first
+    return total
+
+
+def test_opened_indexes_answer_as_those_that_were_built_and_their_codes_are_mapped(
+    built: list[ItemIndex | None], tmp_path: Path
+) -> None:
+    files = IndexFiles(tmp_path)
+    files.keep("r1", built)
+    opened = files.find("r1", [MATRIX] * 3)
+    assert opened is not None
+    assert opened[0] is None
+    assert mapped(tmp_path) > 2 * VECTORS.size  # a byte a number, twice
+    eligible = np.random.default_rng(2).random(len(VECTORS)) < 0.7
+    for before, after in zip(built[1:], opened[1:], strict=True):
+        assert before is not None
+        assert type(after) is type(before)
+        for query in queries_of(VECTORS, 5, seed=3):
+            expected, found = (index.retrieve(query, 20, eligible) for index in (before, after))
+            assert found.places.tolist() == expected.places.tolist()
+            assert found.scores.tolist() == expected.scores.tolist()
+
+
+def test_what_was_never_kept_is_not_found(tmp_path: Path) -> None:
+    assert IndexFiles(tmp_path).find("r1", [MATRIX]) is None
+
+
+@pytest.mark.parametrize("name", ["1.codes", "2.codes", "2.spread.npy", "indexes.json"])
+def test_an_index_with_a_byte_changed_is_not_opened_and_can_be_kept_again(
+    built: list[ItemIndex | None], tmp_path: Path, name: str
+) -> None:
+    files = IndexFiles(tmp_path)
+    files.keep("r1", built)
+    spoilt = tmp_path / "r1" / name
+    content = bytearray(spoilt.read_bytes())
+    content[len(content) // 2] ^= 1
+    spoilt.write_bytes(content)
+    assert files.find("r1", [MATRIX] * 3) is None
+    files.keep("r1", built)
+    assert files.find("r1", [MATRIX] * 3) is not None
+
+
+def test_an_index_of_other_items_is_not_opened(built: list[ItemIndex | None], tmp_path: Path) -> None:
+    files = IndexFiles(tmp_path)
+    files.keep("r1", built[1:2])
+    assert files.find("r1", [ItemMatrix.of(VECTORS[:-1])]) is None
+
+
+def test_shared_vectors_are_mapped_read_only_and_written_once(tmp_path: Path) -> None:
+    first = shared_vectors(tmp_path, "r1", VECTORS)
+    file = tmp_path / "r1.vectors" / "vectors.npy"
+    before = file.stat().st_ino
+    second = shared_vectors(tmp_path, "r1", VECTORS.copy())
+    assert file.stat().st_ino == before
+    assert mapped(tmp_path) >= 2 * VECTORS.nbytes
+    for vectors in (first, second):
+        assert type(vectors) is np.ndarray
+        assert (vectors == VECTORS).all()
+        with pytest.raises(ValueError, match="read-only"):
+            vectors[0, 0] = 1
+
+
+def test_shared_vectors_that_are_not_the_checkpoints_are_written_anew(tmp_path: Path) -> None:
+    other = VECTORS.copy()
+    other[17, 3] += 1
+    shared_vectors(tmp_path, "r1", other)
+    assert (shared_vectors(tmp_path, "r1", VECTORS) == VECTORS).all()
+
+
+def test_folders_used_longest_ago_are_removed(tmp_path: Path) -> None:
+    for number in range(10):
+        shared_vectors(tmp_path, f"r{number}", VECTORS[:5])
+    assert len(list(tmp_path.iterdir())) == 8
+    assert not (tmp_path / "r0.vectors").exists()
