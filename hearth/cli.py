@@ -21,10 +21,12 @@ from hearth.commands import (
     federation,
     items,
     keys,
+    kubernetes,
     models,
     openapi,
     people,
     placements,
+    retrain,
     serve,
     train,
     tune,
@@ -49,11 +51,13 @@ app.command("train")(train.train)
 app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(federation.app, name="federation")
+app.command("retrain")(retrain.retrain)
 app.add_typer(models.app, name="models")
 app.add_typer(items.app, name="items")
 app.add_typer(people.app, name="people")
 app.add_typer(keys.app, name="keys")
 app.add_typer(placements.app, name="placements")
+app.add_typer(kubernetes.app, name="kubernetes")
 app.add_typer(ads.app, name="ads")
 app.command("serve")(serve.serve)
 app.command("openapi")(openapi.openapi)

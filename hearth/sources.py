@@ -97,6 +97,14 @@ def item_features(
     return ItemFeatures(len(vocabulary)) if catalogue is None else catalogue_features(vocabulary, catalogue, settings)
 
 
+def file_named(path: Path, name: str) -> Path:
+    """The file that a path names, which may be a folder with NAME.csv[.gz]; raises `BadInput` where there is none."""
+    file = _beside(path, name) if path.is_dir() else path
+    if file is None or not file.exists():
+        raise BadInput(f"there is no {path}" if file is not None else f"{path} has no {name}.csv[.gz]")
+    return file
+
+
 def _beside(folder: Path, name: str) -> Path | None:
     found = [file for file in (folder / f"{name}.csv.gz", folder / f"{name}.csv") if file.exists()]
     if len(found) > 1:
