@@ -84,10 +84,10 @@ class Command:
         return Ended(process.returncode, stdout.decode(), b"".join(shown).decode())
 
     @contextmanager
-    def server(self) -> Iterator[Callable[..., Ended]]:
-        """As `run` for many commands that do not train, faster; see `command_server`."""
+    def server(self, kind: str = "") -> Iterator[Callable[..., Ended]]:
+        """As `run` for many commands, faster; see `command_server`. Of the kind "trains" also those that train."""
         with subprocess.Popen(
-            [sys.executable, "-m", "tests.hearth.command_server"],
+            [sys.executable, "-m", "tests.hearth.command_server", kind],
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.PIPE,
@@ -98,8 +98,8 @@ class Command:
             assert commands is not None
             assert answers is not None
 
-            def run(*arguments: str | Path) -> Ended:
-                commands.write(json.dumps(list(map(str, arguments))) + "\n")
+            def run(*arguments: str | Path, python: tuple[str, ...] = ()) -> Ended:
+                commands.write(json.dumps([python, list(map(str, arguments))]) + "\n")
                 commands.flush()
                 return Ended(*json.loads(answers.readline()))
 

@@ -9,13 +9,22 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Sequence
 
 from hearth.cli import main
+
+PROGRAM = ("-m", "tests.hearth.killed_command")
 
 
 def killed_before(event: str, pattern: str, *, name: str = "SIGKILL", time: int = 1) -> tuple[str, ...]:
     """What Python runs to have the command so interrupted, before the command's arguments."""
-    return ("-m", "tests.hearth.killed_command", name, str(time), event, pattern)
+    return (*PROGRAM, name, str(time), event, pattern)
+
+
+def interrupt_as(python: Sequence[str]) -> None:
+    """Have this process interrupted as that, which `killed_before` gave, says."""
+    name, time, event, pattern = python[len(PROGRAM) :]
+    _kill_before(signal.Signals[name], int(time), event, pattern)
 
 
 def _kill_before(number: signal.Signals, time: int, event: str, pattern: str) -> None:
@@ -32,6 +41,6 @@ def _kill_before(number: signal.Signals, time: int, event: str, pattern: str) ->
 
 
 if __name__ == "__main__":
-    _kill_before(signal.Signals[sys.argv[1]], int(sys.argv[2]), *sys.argv[3:5])
+    interrupt_as([*PROGRAM, *sys.argv[1:5]])
     sys.argv[:5] = ["hearth"]
     main()

@@ -4,6 +4,7 @@ import importlib.metadata
 import re
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ from benchmarks.peers import Peer, judge, of_matrix, popularity
 from feature_store.blend import blended_scores
 from feature_store.signing import SigningKey
 from hearth.sources import read_source
-from tests.hearth.command import PATIENCE, Command
+from tests.hearth.command import PATIENCE, Command, Ended
 from tests.hearth.conftest import Trained
 from tests.hearth.world import world_of_films
 from tests.serving.published import draft
@@ -37,12 +38,14 @@ def test_training_prints_one_json_object_while_a_terminal_shows_its_rounds(train
     assert trained.command.key.stat().st_mode & 0o777 == 0o600
 
 
-def test_all_checkpoints_are_listed_the_newest_first_with_their_stage(trained: Trained, registry_copy: Path) -> None:
+def test_all_checkpoints_are_listed_the_newest_first_with_their_stage(
+    trained: Trained, hearth: Callable[..., Ended], registry_copy: Path
+) -> None:
     first = trained.checkpoint_id
     second = _publish(trained, registry_copy, 7)
     third = _publish(trained, registry_copy, 3)
     trained.command.registry(registry_copy).promote(second)
-    listed = trained.command.run("models", "list", "--registry", registry_copy, "--json").json()["models"]
+    listed = hearth("models", "list", "--registry", registry_copy, "--json").json()["models"]
     assert [(model["checkpoint_id"], model["stage"]) for model in listed] == [
         (third, "candidate"),
         (second, "production"),
@@ -60,41 +63,45 @@ def test_all_checkpoints_are_listed_the_newest_first_with_their_stage(trained: T
     assert all(checkpoint_id in shown.stdout for checkpoint_id in (first, second, third))
 
 
-def test_a_broken_checkpoint_is_listed_with_its_error_and_hides_no_other(trained: Trained, registry_copy: Path) -> None:
+def test_a_broken_checkpoint_is_listed_with_its_error_and_hides_no_other(
+    trained: Trained, hearth: Callable[..., Ended], registry_copy: Path
+) -> None:
     broken = _publish(trained, registry_copy, 7)
     (registry_copy / "checkpoints" / broken / "manifest.sig").unlink()
-    listed = trained.command.run("models", "list", "--registry", registry_copy, "--json").json()["models"]
+    listed = hearth("models", "list", "--registry", registry_copy, "--json").json()["models"]
     errors = {model["checkpoint_id"]: model.get("error") for model in listed}
     assert errors.keys() == {broken, trained.checkpoint_id}
     assert errors[trained.checkpoint_id] is None
     assert broken in errors[broken]
-    assert trained.command.run("models", "list", "--registry", registry_copy).status == 0
+    assert hearth("models", "list", "--registry", registry_copy).status == 0
 
 
-def test_a_manifest_is_shown_after_every_byte_was_verified(trained: Trained, registry_copy: Path) -> None:
+def test_a_manifest_is_shown_after_every_byte_was_verified(
+    trained: Trained, hearth: Callable[..., Ended], registry_copy: Path
+) -> None:
     arguments = ("models", "show", trained.checkpoint_id, "--registry", registry_copy)
     manifest = trained.command.registry(registry_copy).manifest(trained.checkpoint_id)
-    assert trained.command.run(*arguments, "--json").json() == manifest.model_dump(mode="json")
-    shown = trained.command.run(*arguments).stdout
+    assert hearth(*arguments, "--json").json() == manifest.model_dump(mode="json")
+    shown = hearth(*arguments).stdout
     assert all(digest.sha256 in shown for digest in manifest.files.values())
     vectors = registry_copy / "checkpoints" / trained.checkpoint_id / "item_vectors.safetensors"
     vectors.write_bytes(vectors.read_bytes()[:-1] + b"x")
-    assert "item_vectors.safetensors" in trained.command.run(*arguments, "--json").error()
+    assert "item_vectors.safetensors" in hearth(*arguments, "--json").error()
 
 
-def test_a_promotion_is_rolled_back(trained: Trained, registry_copy: Path) -> None:
+def test_a_promotion_is_rolled_back(trained: Trained, hearth: Callable[..., Ended], registry_copy: Path) -> None:
     first, second = trained.checkpoint_id, _publish(trained, registry_copy, 7)
     there = ("--registry", registry_copy, "--json")
-    promoted = trained.command.run("models", "promote", second, *there).json()
+    promoted = hearth("models", "promote", second, *there).json()
     assert promoted == {"production": second, "previous": [first], "shadow": None}
     assert trained.command.registry(registry_copy).production() == second
-    assert trained.command.run("models", "roll-back", *there).json() == {
+    assert hearth("models", "roll-back", *there).json() == {
         "production": first,
         "previous": [],
         "shadow": None,
     }
     assert trained.command.registry(registry_copy).production() == first
-    assert f"before {first}" in trained.command.run("models", "roll-back", *there).error()
+    assert f"before {first}" in hearth("models", "roll-back", *there).error()
 
 
 def test_a_named_signing_key_signs_and_its_public_half_is_what_others_trust(trained: Trained, tmp_path: Path) -> None:
@@ -111,8 +118,10 @@ def test_a_named_signing_key_signs_and_its_public_half_is_what_others_trust(trai
     assert stages["production"] == theirs
 
 
-def test_evaluation_prints_what_the_checkpoint_is_worth_and_that_is_more_than_popularity(trained: Trained) -> None:
-    printed = trained.command.run("evaluate", "--split", trained.world, "--registry", trained.registry, "--json").json()
+def test_evaluation_prints_what_the_checkpoint_is_worth_and_that_is_more_than_popularity(
+    trained: Trained, hearth: Callable[..., Ended]
+) -> None:
+    printed = hearth("evaluate", "--split", trained.world, "--registry", trained.registry, "--json").json()
     split = read_source(trained.world).split
     checkpoint = trained.command.registry(trained.registry).load(trained.checkpoint_id)
     figures = checkpoint_quality(checkpoint, split).figures()
@@ -126,9 +135,11 @@ def test_evaluation_prints_what_the_checkpoint_is_worth_and_that_is_more_than_po
     assert printed["recall@20"] > 1.1 * popular["recall@20"]  # 20 of 40 items leave little room
 
 
-def test_evaluation_says_where_the_split_is_not_the_one_trained_on(trained: Trained) -> None:
+def test_evaluation_says_where_the_split_is_not_the_one_trained_on(
+    trained: Trained, hearth: Callable[..., Ended]
+) -> None:
     arguments = ("evaluate", "--split", trained.world, "--registry", trained.registry)
-    ended = trained.command.run(*arguments, "--test-share", "0.4", "--json")
+    ended = hearth(*arguments, "--test-share", "0.4", "--json")
     assert ended.json()["trained_on_this_split"] is False
     assert "not the split that the checkpoint was trained on" in ended.stderr
 
@@ -190,10 +201,12 @@ def test_the_version_is_a_line(trained: Trained) -> None:
     assert (ended.status, ended.stdout) == (0, f"{importlib.metadata.version('hearth-recommender')}\n")
 
 
-def test_a_damaged_checkpoint_is_told_below_the_list_of_the_others(trained: Trained, registry_copy: Path) -> None:
+def test_a_damaged_checkpoint_is_told_below_the_list_of_the_others(
+    trained: Trained, hearth: Callable[..., Ended], registry_copy: Path
+) -> None:
     second = _publish(trained, registry_copy, 7)
     (registry_copy / "checkpoints" / second / "manifest.json").write_text("{}")
-    shown = trained.command.run("models", "list", "--registry", registry_copy).stdout.splitlines()
+    shown = hearth("models", "list", "--registry", registry_copy).stdout.splitlines()
     assert any(line.startswith(f"{second} cannot be used: ") for line in shown)
     assert any(trained.checkpoint_id in line and "production" in line for line in shown)
 

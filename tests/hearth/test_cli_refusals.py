@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -98,12 +98,6 @@ REFUSED = {
     "bench context --split {world} --feature device": (1, "error: the feature device needs classes of devices"),
     "bench tables --data {empty} --out {empty}/page.json": (1, "--out is a page in Markdown; "),
 }
-
-
-@pytest.fixture(scope="module")
-def hearth(trained: Trained) -> Iterator[Callable[..., Ended]]:
-    with trained.command.server() as run:
-        yield run
 
 
 @pytest.mark.parametrize("words", REFUSED)

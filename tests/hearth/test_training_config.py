@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import typer
 import hearth.cli
 from feature_store.errors import BadInput
 from hearth.training_config import training_settings
+from tests.hearth.command import Ended
 from tests.hearth.conftest import Trained
 from training.server_settings import FedAdamServer, FedAvgMServer, FedAvgServer
 from training.settings import TrainingSettings
@@ -137,11 +139,13 @@ def test_the_defaults_that_help_shows_are_those_of_the_settings() -> None:
     assert {"dim", "rounds", "cohort", "seed", "algorithm", "server_optimizer", "aggregation", "patience"} <= set(shown)
 
 
-def test_a_training_follows_its_file_and_its_checkpoint_says_so(trained: Trained, tmp_path: Path) -> None:
+def test_a_training_follows_its_file_and_its_checkpoint_says_so(
+    trained: Trained, hearth: Callable[..., Ended], tmp_path: Path
+) -> None:
     changed = {"algorithm": "fedavg", "dim": 4, "rounds": 9, "aggregation": {"rule": "median", "group_size": 5}}
     file = written(tmp_path, "settings.json", json.dumps(changed))
     registry = tmp_path / "registry"
-    ended = trained.command.run(
+    ended = hearth(
         "train", "--interactions", trained.world, "--registry", registry, "--config", file, "--rounds", "2",
         "--server-optimizer", "fedyogi", "--json",
     ).json()  # fmt: skip

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors import safe_open
 
 from feature_store.registry import Registry
 from hearth.report.record import RECORD, read_record
-from tests.hearth.command import PATIENCE, ROOT
+from tests.hearth.command import PATIENCE, ROOT, Ended
 from tests.hearth.conftest import SETTINGS, Trained
 from tests.hearth.killed_command import killed_before
 from tests.hearth.world import small_world
@@ -51,19 +52,19 @@ def files_of(folder: Path) -> set[str]:
     ],
 )
 def test_training_killed_again_and_again_ends_with_the_checkpoint_of_an_uninterrupted_one(
-    trained: Trained, tmp_path: Path, ends: tuple[tuple[int, str], ...]
+    trained: Trained, hearth: Callable[..., Ended], tmp_path: Path, ends: tuple[tuple[int, str], ...]
 ) -> None:
     command, folder = trained.command, tmp_path / "registry"
     arguments = ("train", "--interactions", trained.world, "--registry", folder, *SETTINGS, "--promote", "--json")
     for rounds, name in ends:
         save = rounds - rounds_saved(folder) + 1  # the one that does not come to pass
-        ended = command.run(*arguments, python=killed_before("os.rename", r"/\.state\.safe", name=name, time=save))
+        ended = hearth(*arguments, python=killed_before("os.rename", r"/\.state\.safe", name=name, time=save))
         assert ended.status == (130 if name == "SIGINT" else KILLED)
         assert "Traceback" not in ended.stderr
         assert rounds_saved(folder) == rounds
         assert command.registry(folder).checkpoint_ids() == []
 
-    other = command.run(*arguments, "--seed", "8", "--regularization", "0.5")
+    other = hearth(*arguments, "--seed", "8", "--regularization", "0.5")
     error = other.error()
     assert "holds round 20 of another run" in error
     assert "regularization 0.01 there and 0.5 here; seed 7 there and 8 here. Give the same settings" in error
@@ -71,7 +72,7 @@ def test_training_killed_again_and_again_ends_with_the_checkpoint_of_an_uninterr
     kept = shutil.copytree(folder, tmp_path / "kept")
 
     # The draft is whole, and about to become the checkpoint.
-    killed = command.run(*arguments, python=killed_before("os.rename", "drafts"))
+    killed = hearth(*arguments, python=killed_before("os.rename", "drafts"))
     assert killed.status == KILLED
     assert rounds_saved(folder) == 25
     assert len(list(folder.glob("drafts/*/manifest.json"))) == 1
@@ -79,13 +80,13 @@ def test_training_killed_again_and_again_ends_with_the_checkpoint_of_an_uninterr
     assert command.registry(folder).checkpoint_ids() == []
 
     # The checkpoint is there, and the state about to be removed.
-    killed = command.run(*arguments, python=killed_before("os.remove", r"/state\.safe"))
+    killed = hearth(*arguments, python=killed_before("os.remove", r"/state\.safe"))
     assert killed.status == KILLED
     assert command.registry(folder).checkpoint_ids() == [trained.checkpoint_id]
     assert_sound(command.registry(folder))
     assert command.registry(folder).stages().production is None
 
-    outcome = command.run(*arguments).json()
+    outcome = hearth(*arguments).json()
     assert outcome["checkpoint_id"] == trained.checkpoint_id
     assert (outcome["resumed_at"], outcome["rounds"]) == (25, 25)
     assert outcome["valid"] == trained.ended.json()["valid"]
@@ -97,7 +98,7 @@ def test_training_killed_again_and_again_ends_with_the_checkpoint_of_an_uninterr
     assert [(x.loss, x.ndcg, x.recall) for x in record.rounds] == [(x.loss, x.ndcg, x.recall) for x in whole.rounds]
 
     afresh = ("--registry", kept, *SETTINGS, "--seed", "8", "--fresh", "--json")
-    outcome = command.run("train", "--interactions", trained.world, *afresh).json()
+    outcome = hearth("train", "--interactions", trained.world, *afresh).json()
     assert outcome["resumed_at"] == 0
     assert outcome["checkpoint_id"] != trained.checkpoint_id
     assert files_of(kept / "training") == {"lock"}

@@ -1,9 +1,11 @@
 """The report that `hearth train` leaves: of the run it was, whole or not at all, never at the cost of a checkpoint."""
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from hearth.report.record import RECORD, read_record
+from tests.hearth.command import Ended
 from tests.hearth.conftest import Trained
 from tests.hearth.killed_command import killed_before
 from tests.hearth.report.records import Page
@@ -59,12 +61,12 @@ def test_a_report_that_finds_no_room_leaves_the_checkpoint_published_and_promote
 
 
 def test_killed_before_its_report_is_there_the_next_session_writes_it_with_all_rounds(
-    trained: Trained, registry_copy: Path
+    trained: Trained, hearth: Callable[..., Ended], registry_copy: Path
 ) -> None:
     """In the place of whatever is there, and beside the run before: a checkpoint is not its own parent."""
     command, runs = trained.command, registry_copy / "runs"
     arguments = ("train", "--interactions", trained.world, "--registry", registry_copy, *SHORT)
-    killed = command.run(*arguments, python=killed_before("os.rename", r"/runs/\."))
+    killed = hearth(*arguments, python=killed_before("os.rename", r"/runs/\."))
     assert killed.status == -signal.SIGKILL
     (second,) = set(command.registry(registry_copy).checkpoint_ids()) - {trained.checkpoint_id}
     assert not (runs / second).exists()
@@ -72,7 +74,7 @@ def test_killed_before_its_report_is_there_the_next_session_writes_it_with_all_r
     (runs / second).mkdir()
     (runs / second / "report.html").write_text("an older one")
 
-    outcome = command.run(*arguments).json()
+    outcome = hearth(*arguments).json()
     assert (outcome["checkpoint_id"], outcome["resumed_at"]) == (second, 3)
     assert {path.name for path in runs.iterdir()} == {trained.checkpoint_id, second}
     record = read_record(runs / second / RECORD)
