@@ -7,11 +7,12 @@ nothing in here says who clicked. They are kept in memory, by each server for it
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from feature_store.arrays import Float64Array
+from feature_store.arrays import BoolArray, Float64Array, Int32Array
 from feature_store.errors import BadInput
 from feature_store.event_weights import EventWeights
 from feature_store.events import Event
@@ -40,6 +41,32 @@ class _Count(NamedTuple):
     at: float
 
 
+class Places(Protocol):
+    """Items by their places, as an assortment has them: a place is of one item for ever, and there come more."""
+
+    def __len__(self) -> int: ...
+
+    def item_id(self, place: int) -> str:
+        """The item at that place."""
+        ...
+
+    def place(self, item_id: str) -> int | None:
+        """Where the item is, if anywhere."""
+        ...
+
+
+class _Told:
+    """Which places something was told of, perhaps longer ago than counts are kept.
+
+    mask: shape (places,).
+    read: how much of the news is in it.
+    """
+
+    def __init__(self) -> None:
+        self.mask: BoolArray = np.zeros(0, np.bool_)
+        self.read = 0
+
+
 class Feedback:
     """Counts that forget.
 
@@ -52,6 +79,8 @@ class Feedback:
             raise BadInput(f"feedback halves in some time, of some items; got {half_life_seconds} s, {most} items")
         self._half_life, self._most = half_life_seconds, most
         self._counts: OrderedDict[str, _Count] = OrderedDict()
+        self._news: list[str] = []  # items in the order in which they came into the counts
+        self._told: WeakKeyDictionary[Places, _Told] = WeakKeyDictionary()
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -82,6 +111,34 @@ class Feedback:
             clicks[list(places)] = left * kept[:, 1]
         return Counts(shows, clicks)
 
+    def counts_at(self, items: Places, places: Int32Array, now: float) -> Counts:
+        """As `counts`, of the items at those places, shape (n,); of most nothing was told, and they are not named."""
+        shows, clicks = np.zeros(len(places)), np.zeros(len(places))
+        at = np.flatnonzero(self._told_of(items)[places])
+        if len(at):
+            shows[at], clicks[at] = self.counts([items.item_id(place) for place in places[at].tolist()], now)
+        return Counts(shows, clicks)
+
+    def _told_of(self, items: Places) -> BoolArray:
+        """Which places something was told of, shape (places,): all that have counts, and perhaps some that had."""
+        told = self._told.setdefault(items, _Told())
+        first, count = len(told.mask), len(items)
+        if first < count:
+            told.mask = np.append(told.mask, np.zeros(count - first, np.bool_))
+            came = map(items.item_id, range(first, count))
+            few = len(self._counts) < count - first
+            self._mark(told.mask, items, self._counts if few else filter(self._counts.__contains__, came))
+        self._mark(told.mask, items, self._news[told.read :])
+        told.read = len(self._news)
+        return told.mask
+
+    @staticmethod
+    def _mark(mask: BoolArray, items: Places, item_ids: Iterable[str]) -> None:
+        for item_id in item_ids:
+            place = items.place(item_id)
+            if place is not None:
+                mask[place] = True
+
     def latest(self, most: int) -> list[str]:
         """The items of which something was heard, the last one first; so many at most."""
         return list(islice(reversed(self._counts), most))
@@ -91,6 +148,10 @@ class Feedback:
         if before is not None:
             left = 0.5 ** (max(now - before.at, 0.0) / self._half_life)
             shows, clicks = shows + left * before.shows, clicks + left * before.clicks
+        else:
+            self._news.append(item_id)
+            if len(self._news) > 2 * self._most:  # whoever reads them reads the counts instead
+                self._news, self._told = [], WeakKeyDictionary()
         self._counts[item_id] = _Count(shows, clicks, now)
         if len(self._counts) > self._most:
             self._counts.popitem(last=False)

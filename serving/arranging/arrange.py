@@ -170,10 +170,8 @@ class _Left:
     def __init__(self, asked: Asked, ranked: Ranked, unlikeness: Unlikeness) -> None:
         self.unlikeness = unlikeness
         self._caps = [_Capped(cap, asked, ranked.places) for cap in asked.view.placement.caps]
-        self._scored: BoolArray | None = np.isfinite(ranked.values)
-        if self._scored.all():
-            self._scored = None
         self._allowed = np.ones(len(ranked.places), np.bool_)
+        self._scored = int(np.count_nonzero(np.isfinite(ranked.values)))  # the first so many have a value
 
     def allowed(self) -> BoolArray:
         """Which of the ranked may come next, shape (n,)."""
@@ -181,7 +179,7 @@ class _Left:
 
     def best(self) -> int:
         """The next by value and unlikeness; what has no value comes when all that has one is gone."""
-        scored = self._allowed if self._scored is None else self._allowed & self._scored
+        scored = self._allowed[: self._scored]
         return self.unlikeness.best(scored) if scored.any() else int(np.argmax(self._allowed))
 
     def remove(self, items: BoolArray) -> None:

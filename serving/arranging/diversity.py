@@ -28,7 +28,10 @@ class Unlikeness(Protocol):
     """The order in which items are chosen."""
 
     def best(self, allowed: BoolArray) -> int:
-        """Which of the allowed items, of which there is one, comes next."""
+        """Which of the allowed items comes next.
+
+        allowed: of the ranked items that have a value, which are the first, shape (scored,); one at least is.
+        """
         ...
 
     def take(self, at: int) -> None:
@@ -56,9 +59,11 @@ class MaximalMarginalRelevance:
     """
 
     def __init__(self, values: Float64Array, directions: Float32Array, weight: float) -> None:
-        self._values, self._directions, self._weight = (1 - weight) * scaled(values), directions, weight
+        scored = int(np.count_nonzero(np.isfinite(values)))
+        self._values: Float64Array = (1 - weight) * scaled(values)[:scored]
+        self._directions, self._scored, self._weight = directions, directions[:scored], weight
         self._worth = self._values
-        self._nearest = np.full(len(values), 0.0)  # the largest cosine to any item chosen
+        self._nearest: Float32Array = np.zeros(scored, np.float32)  # the largest cosine to any item chosen
         self._is_first = True
 
     def best(self, allowed: BoolArray) -> int:
@@ -67,7 +72,7 @@ class MaximalMarginalRelevance:
 
     def take(self, at: int) -> None:
         """See `Unlikeness.take`."""
-        cosines = self._directions @ self._directions[at]
+        cosines = self._scored @ self._directions[at]
         self._nearest = cosines if self._is_first else np.maximum(self._nearest, cosines)
         self._worth = self._values - self._weight * self._nearest
         self._is_first = False
@@ -85,7 +90,7 @@ class DeterminantalPointProcess:
 
     def best(self, allowed: BoolArray) -> int:
         """See `Unlikeness.best`."""
-        return int(np.argmax(np.where(allowed, self._gain, -np.inf)))
+        return int(np.argmax(np.where(allowed, self._gain[: len(allowed)], -np.inf)))
 
     def take(self, at: int) -> None:
         """See `Unlikeness.take`."""

@@ -84,10 +84,6 @@ class Assortment:
         """The id of the item at that place."""
         return self._item_ids[place]
 
-    def item_ids(self, places: Int32Array) -> list[str]:
-        """The ids of the items at those places, in their order."""
-        return list(map(self._item_ids.__getitem__, places.tolist()))
-
     def item(self, place: int) -> StoredItem | None:
         """What the catalogue says of the item at that place; None where it says nothing."""
         return self._items[place]

@@ -22,7 +22,7 @@ _CHANCE = 1  # tells what is drawn here from what is drawn elsewhere by the same
 def fresh(asked: Asked, settings: FreshSource, depth: int) -> Candidates:
     """Fresh items by a click rate drawn for each; the score is that rate. The same seed draws the same."""
     places = _fresh_places(asked, settings)
-    counted = asked.view.feedback.counts(asked.view.assortment.item_ids(places), asked.view.now)
+    counted = asked.view.feedback.counts_at(asked.view.assortment, places, asked.view.now)
     rates = _drawn(
         np.random.default_rng([asked.view.seed, _CHANCE]),
         settings.prior_clicks + counted.clicks,

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,3 +87,50 @@ def test_each_tenant_has_counts_of_its_own_that_are_as_long_and_as_many() -> Non
 def test_what_cannot_be_counted_with_is_refused(half_life: float, most: int) -> None:
     with pytest.raises(BadInput, match="halves"):
         Feedback(half_life, most)
+
+
+class Catalogue:
+    """Items by place, to which more come."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def item_id(self, place: int) -> str:
+        return self.names[place]
+
+    def place(self, item_id: str) -> int | None:
+        return self.names.index(item_id) if item_id in self.names else None
+
+
+@given(st.lists(st.tuples(st.sampled_from(["told", "came", "asked"]), st.integers(0, 9)), max_size=60))
+def test_by_place_the_same_is_counted_whatever_is_told_and_comes_in_whatever_order(
+    steps: list[tuple[str, int]],
+) -> None:
+    feedback, catalogues = Feedback(most=4), [Catalogue(), Catalogue()]
+    for what, number in [*steps, ("asked", 0), ("asked", 1)]:
+        items = catalogues[number % 2]
+        if what == "told":
+            feedback.take([event(f"item-{number}", "click"), event(f"item-{number}", "impression")], NOW)
+        elif what == "came" and f"item-{number}" not in items.names:
+            items.names.append(f"item-{number}")
+        else:
+            places = np.arange(len(items), dtype=np.int32)[::-1]
+            by_place = feedback.counts_at(items, places, NOW + HOUR)
+            by_name = feedback.counts([items.names[place] for place in places], NOW + HOUR)
+            assert [part.tolist() for part in by_place] == [part.tolist() for part in by_name]
+
+
+def test_by_place_nothing_is_missed_when_more_items_were_told_of_than_are_kept() -> None:
+    feedback, items = Feedback(most=2), Catalogue()
+    items.names = [f"item-{number}" for number in range(12)]
+    everywhere = np.arange(12, dtype=np.int32)
+    for number in range(12):
+        feedback.take([event(f"item-{number}", "click")], NOW)
+        last = [float(number - place in {0, 1}) for place in range(12)]
+        assert feedback.counts_at(items, everywhere, NOW).clicks.tolist() == last
+        later = Catalogue()
+        later.names = items.names
+        assert feedback.counts_at(later, everywhere, NOW).clicks.tolist() == last
