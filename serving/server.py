@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
@@ -62,6 +63,7 @@ from serving.watched_file import WatchedFile, watch
 
 _LOG = logging.getLogger("serving.server")
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+_SWITCH_SECONDS = 0.0005  # that a thread beside the event loop keeps the interpreter while requests wait for it
 _WAITING_CONNECTIONS = 2048  # that the kernel keeps for us until we accept them
 _LAST_TRACES_SECONDS = 5.0  # that a receiver of traces which does not answer holds up the end, at most
 
@@ -70,7 +72,8 @@ def run(config: ServingConfig, listening: Callable[[str], None] | None = None) -
     """Serve until SIGTERM or SIGINT. The log goes to stderr; stdout is not written to.
 
     BLAS gets one thread, unless the environment says how many (`OPENBLAS_NUM_THREADS`): requests are what runs side by
-    side here, and on a busy machine a product that was shared out waits for its last thread.
+    side here, and on a busy machine a product that was shared out waits for its last thread. Python's threads give way
+    to the event loop after half a millisecond, of the whole process: a swap's own thread else keeps requests for five.
 
     listening: called with the address, such as `http://127.0.0.1:8080`, once requests are accepted.
 
@@ -80,6 +83,7 @@ def run(config: ServingConfig, listening: Callable[[str], None] | None = None) -
         OSError: the address cannot be listened on.
     """
     log_to_stderr()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     selector = PolledSelector()
     with _blas_threads(), asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
         runner.run(serve(config, listening, lambda: selector.unread_since))
