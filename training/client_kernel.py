@@ -13,7 +13,7 @@ entries in the order of the clients.
 import numpy as np
 
 from feature_store.arrays import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
-from training.compiled import compiled, inner
+from feature_store.compiled import compiled, inner
 
 TOLERANCE = np.float32(1e-6)  # of the right side: what float32 leaves of a residual
 

@@ -16,7 +16,7 @@ from tests.serving.published import Publisher, draft
 from tests.serving.running import PATIENCE, ROOT, config_of, running, until
 
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
-FOREIGN = ("tensorflow", "tf_keras", "tensorflow_recommenders", "numba", "training", "hearth", "benchmarks")
+FOREIGN = ("tensorflow", "tf_keras", "tensorflow_recommenders", "training", "hearth", "benchmarks")
 
 
 def start(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.compiled import inner
+from feature_store.compiled import inner
 
 ROOT = Path(__file__).parents[2]
 MODULE = """
-from training.compiled import compiled, inner
+from feature_store.compiled import compiled, inner
 
 @inner
 def squared(number):
@@ -36,10 +36,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
+def start(folder: Path, call: str = CALL, **environment: str) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(folder), str(ROOT)])
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", CALL],
+        [sys.executable, "-W", "error", "-c", call],
         env={**os.environ, "PYTHONPATH": path, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -85,6 +85,48 @@ def test_what_is_kept_and_damaged_is_compiled_anew_and_stops_nobody(folder: Path
     for index in indices:
         index.write_bytes(content)
     assert printed(start(folder, NUMBA_CACHE_DIR=str(kept))).split()[0] == "14"
+
+
+FOR = """
+import numpy as np
+from feature_store.compiled import compiled_for, inner, read, written
+
+@inner
+def squared(number):
+    return number * number
+
+@compiled_for(read(np.float32, 2), written(np.float32), np.int64)
+def squares(numbers, result, most):
+    for row in range(most):
+        result[row] = squared(numbers[row, 0])
+"""
+CALL_FOR = """
+import numpy as np, squares
+numbers, result = np.full((3, 2), 3, np.float32), np.zeros(3, np.float32)
+squares.squares(numbers, result, 2)
+numbers.flags.writeable = False
+squares.squares(numbers, result, 3)
+try:
+    squares.squares(numbers[:, 1:], result, 2)
+except TypeError as error:
+    print(int(result.sum()), sum(squares.squares.stats.cache_hits.values()), "No matching definition" in str(error))
+"""
+
+
+def test_what_is_compiled_for_some_types_takes_no_others_and_is_there_before_it_is_called(tmp_path: Path) -> None:
+    """A map of a file cannot be written to and is taken all the same; of an array's columns a part is not."""
+    (tmp_path / "squares.py").write_text(FOR)
+    kept = str(tmp_path / "kept")
+    assert printed(start(tmp_path, CALL_FOR, NUMBA_CACHE_DIR=kept)) == "27 0 True"
+    assert printed(start(tmp_path, CALL_FOR, NUMBA_CACHE_DIR=kept)) == "27 1 True"
+    for index in (tmp_path / "kept").rglob("*.nbi"):
+        index.write_bytes(b"garbage")
+    assert printed(start(tmp_path, CALL_FOR, NUMBA_CACHE_DIR=kept)) == "27 0 True"
+    (tmp_path / "__pycache__").rename(tmp_path / "away")
+    (tmp_path / "__pycache__").write_text("")
+    nowhere = str(tmp_path / "__pycache__" / "folder")
+    started = start(tmp_path, CALL_FOR, PYTHONDONTWRITEBYTECODE="1", NUMBA_CACHE_DIR=nowhere, XDG_CACHE_HOME=nowhere)
+    assert printed(started) == "27 0 True"
 
 
 def test_nan_and_infinity_stay_what_they_are() -> None:

@@ -15,6 +15,8 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
+from numba import types
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -44,6 +46,35 @@ def compiled(function: Function) -> Function:
 
     call.dispatcher = ready  # type: ignore[attr-defined]  # numba's own view of it, for whoever asks what was kept
     return cast("Function", call)
+
+
+def compiled_for(*arguments: Any) -> Callable[[Function], Function]:
+    """As `compiled`, for arguments of these types alone, and at once: no call ever waits for the compiler.
+
+    arguments: of each argument its type; see `read`, `written`, and numpy's for single numbers.
+
+        @compiled_for(read(np.float32), np.int64)
+    """
+    signature = tuple(one if isinstance(one, types.Type) else numba.from_dtype(np.dtype(one)) for one in arguments)
+
+    def made(function: Function) -> Function:
+        try:
+            ready: Function = numba.njit(signature, cache=True, **_OPTIONS)(function)
+        except Exception:  # noqa: BLE001 - nowhere to keep code, or what was kept is damaged; what else is wrong comes again
+            ready = numba.njit(signature, **_OPTIONS)(function)
+        return ready
+
+    return made
+
+
+def read(number: Any, dimensions: int = 1) -> Any:
+    """The type of an array that is only read: contiguous, aligned, in memory or mapped from a file."""
+    return types.Array(numba.from_dtype(np.dtype(number)), dimensions, "C", readonly=True)
+
+
+def written(number: Any, dimensions: int = 1) -> Any:
+    """The type of an array that is written to: contiguous and aligned."""
+    return types.Array(numba.from_dtype(np.dtype(number)), dimensions, "C")
 
 
 def inner(function: Function) -> Function:
