@@ -23,6 +23,7 @@ from feature_store.met import MetItems
 from feature_store.sqlite_embeddings import SQLiteUserEmbeddingStore
 from feature_store.sqlite_events import SQLiteEventStore
 from feature_store.sqlite_file import Schema, open_file
+from feature_store.sqlite_glance import glancing
 from feature_store.stores import Clock, LocalStores
 
 _SCHEMA = Schema(
@@ -50,6 +51,11 @@ _SCHEMA = Schema(
         "it was written before stores were encrypted. Delete it, or name another file: what was done is stored anew "
         "from the events that are sent again"
     ),
+)
+# In one statement, so that it is of one moment: what other connections write comes before both or behind both.
+_PERSON = (
+    "SELECT met, (SELECT sealed FROM embeddings WHERE pseudonym = ?1 AND checkpoint = ?2) "
+    "FROM people WHERE pseudonym = ?1"
 )
 _ANYBODY = "SELECT 1 FROM people UNION ALL SELECT 1 FROM embeddings"
 
@@ -79,15 +85,21 @@ async def open_sqlite(
         secret = await sqlite_secret(file, keys, _ANYBODY)
         events = SQLiteEventStore(file, keys, secret, limits or HistoryLimits(), weights or EventWeights(), clock)
         embeddings = SQLiteUserEmbeddingStore(file, keys, secret)
+        with glancing(file) as glance:
 
-        async def both(user_id: str, checkpoint_id: str) -> tuple[MetItems, UserEmbedding | None]:
-            """In one operation: to wake the thread of the file takes longer than to read."""
-            person = pseudonym(secret, user_id)
+            async def both(user_id: str, checkpoint_id: str) -> tuple[MetItems, UserEmbedding | None]:
+                """At a glance: each reply needs it."""
+                person = pseudonym(secret, user_id)
 
-            def operation(connection: sqlite3.Connection) -> tuple[MetItems, UserEmbedding | None]:
-                met = events.read_met(connection, person)
-                return met, embeddings.read_one(connection, person, checkpoint_id) if met.item_ids else None
+                def operation(connection: sqlite3.Connection) -> tuple[MetItems, UserEmbedding | None]:
+                    row = connection.execute(_PERSON, (person, checkpoint_id)).fetchone()
+                    if row is None:
+                        return MetItems(), None
+                    met, sealed = events.opened_met(person, row[0]), row[1]
+                    if sealed is None or not met.item_ids:
+                        return met, None
+                    return met, embeddings.opened(person, checkpoint_id, sealed)
 
-            return await file.read(operation)
+                return await glance.read(operation)
 
-        yield LocalStores(events, embeddings, both)
+            yield LocalStores(events, embeddings, both)

@@ -61,14 +61,17 @@ class SQLiteUserEmbeddingStore:
         people = [pseudonym(self._secret, user_id) for user_id in user_ids]
 
         def operation(connection: sqlite3.Connection) -> list[UserEmbedding | None]:
-            return [self.read_one(connection, person, checkpoint_id) for person in people]
+            rows = [connection.execute(_ONE, (person, checkpoint_id)).fetchone() for person in people]
+            return [
+                None if row is None else self.opened(person, checkpoint_id, row[0])
+                for person, row in zip(people, rows, strict=True)
+            ]
 
         return await self._file.read(operation)
 
-    def read_one(self, connection: sqlite3.Connection, person: bytes, checkpoint_id: str) -> UserEmbedding | None:
-        """That embedding of the person of that pseudonym, as part of an operation."""
-        row = connection.execute(_ONE, (person, checkpoint_id)).fetchone()
-        return None if row is None else self._opened(person, checkpoint_id, row[0])
+    def opened(self, person: bytes, checkpoint: str, sealed: bytes) -> UserEmbedding:
+        """The embedding of the person of that pseudonym, from the column `sealed` of its row."""
+        return embedding_from_bytes(checkpoint, self._keys.open(person, _name(checkpoint), sealed))
 
     async def delete(self, user_id: str) -> int:
         """See `UserEmbeddingStore.delete`. When it returns, neither the rows nor the log of the file hold any."""
@@ -82,7 +85,7 @@ class SQLiteUserEmbeddingStore:
 
         def operation(connection: sqlite3.Connection) -> list[UserEmbedding]:
             rows = connection.execute("SELECT checkpoint, sealed FROM embeddings WHERE pseudonym = ?", (person,))
-            return [self._opened(person, checkpoint, sealed) for checkpoint, sealed in rows.fetchall()]
+            return [self.opened(person, checkpoint, sealed) for checkpoint, sealed in rows.fetchall()]
 
         return exported_embeddings(user_id, await self._file.read(operation))
 
@@ -127,9 +130,6 @@ class SQLiteUserEmbeddingStore:
                     connection.execute(update, (renewed, person, checkpoint))
                     done += 1
         return done, rows[-1][:2] if rows else None
-
-    def _opened(self, person: bytes, checkpoint: str, sealed: bytes) -> UserEmbedding:
-        return embedding_from_bytes(checkpoint, self._keys.open(person, _name(checkpoint), sealed))
 
 
 def _name(checkpoint: str) -> bytes:

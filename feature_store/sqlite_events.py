@@ -85,14 +85,13 @@ class SQLiteEventStore:
         people = [pseudonym(self._secret, user_id) for user_id in user_ids]
 
         def operation(connection: sqlite3.Connection) -> list[MetItems]:
-            return [self.read_met(connection, person) for person in people]
+            return [self._met(connection, person) for person in people]
 
         return await self._file.read(operation)
 
-    def read_met(self, connection: sqlite3.Connection, person: bytes) -> MetItems:
-        """What the person of that pseudonym has met, as part of an operation."""
-        row = connection.execute("SELECT met FROM people WHERE pseudonym = ?", (person,)).fetchone()
-        return MetItems() if row is None else met_from_bytes(self._keys.open(person, b"met", row[0]))
+    def opened_met(self, person: bytes, sealed_met: bytes) -> MetItems:
+        """What the person of that pseudonym has met, from the column `met` of the row."""
+        return met_from_bytes(self._keys.open(person, b"met", sealed_met))
 
     async def delete(self, user_id: str) -> int:
         """See `EventStore.delete`. What cannot be opened is removed too, and counts as one thing.
@@ -181,6 +180,10 @@ class SQLiteEventStore:
     def _record(self, connection: sqlite3.Connection, user_id: str, person: bytes) -> PersonRecord | None:
         found = connection.execute("SELECT log FROM people WHERE pseudonym = ?", (person,)).fetchone()
         return None if found is None else self._opened(user_id, person, found[0])
+
+    def _met(self, connection: sqlite3.Connection, person: bytes) -> MetItems:
+        row = connection.execute("SELECT met FROM people WHERE pseudonym = ?", (person,)).fetchone()
+        return MetItems() if row is None else self.opened_met(person, row[0])
 
     def _opened(self, user_id: str, person: bytes, sealed_log: bytes) -> PersonRecord:
         return log_from_bytes(user_id, self._keys.open(person, b"log", sealed_log))

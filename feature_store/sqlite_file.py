@@ -112,10 +112,14 @@ class SQLiteFile:
 
         return await self._run(whole)
 
+    def require_in_place(self) -> None:
+        """Raise `StoreUnavailable` where the file or its log was removed or replaced since it was opened."""
+        for path, place in self._places.items():
+            _check_place(path, place)
+
     async def _run(self, work: Callable[[], Result]) -> Result:
         def in_its_place() -> Result:
-            for path, place in self._places.items():
-                _check_place(path, place)
+            self.require_in_place()
             return work()
 
         with named_errors(self.path):

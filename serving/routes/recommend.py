@@ -150,6 +150,8 @@ async def _person(asked: RecommendationRequest, placement: Placement, parts: Par
     """
     if asked.user_id is None:
         return None
+    if not placement.uses_graph:
+        return await _stored(asked.user_id, parts)
     person, neighbours = await asyncio.gather(
         _stored(asked.user_id, parts), parts.neighbourhood.of(asked.user_id, placement)
     )
