@@ -10,26 +10,23 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import h11
 from starlette.types import ASGIApp
 from uvicorn import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.server import ServerState
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from serving.access.shedding import WHOLE_AT
 from serving.config import ServingConfig
-from serving.paced import PacedConnection
+from serving.paced import PacedProtocol, Reading
 from serving.problems import below_interface
 from serving.trace import request_id
 
 _LOG = logging.getLogger("serving.connections")
 _OWN_FILES = 64  # that are no connection: log, database, checkpoints, and connections about to be refused
 _GRACE_SECONDS = 2.0  # that a request which is still coming has once the server is told to stop
-_IS_WHOLE = frozenset({h11.DONE, h11.MUST_CLOSE})  # a client whose request has come
-_HAS_REQUEST = _IS_WHOLE | {h11.SEND_BODY}  # a client whose request has begun
-_LARGEST_HEAD = 16_384  # bytes, where uvicorn is told nothing else: as it has it
+_HAS_REQUEST = frozenset({Reading.BODY, Reading.WHOLE})
 _LAST_SECONDS = 0.25  # that a client which asks again and again has then for its next request
 
 # asyncio accepts so many at a stretch before we see the first, and each is an open file; a refused one is closed
@@ -92,7 +89,7 @@ def http_settings(
 
 def protocol(
     limits: Limits, stopping: asyncio.Event, unread_since: Callable[[], float] = time.monotonic
-) -> type[H11Protocol]:
+) -> type[PacedProtocol]:
     """Uvicorn's protocol of one connection, within the limits.
 
     stopping: set once the server is told to stop. uvicorn then closes the connections that it knows; one that asyncio
@@ -102,7 +99,7 @@ def protocol(
     return type("_Limited", (_Connection,), {"limits": limits, "stopping": stopping, "arrivals": (unread_since,)})
 
 
-class _Connection(H11Protocol):
+class _Connection(PacedProtocol):
     """One connection. At most one deadline runs for what the client sends, and one for what it takes."""
 
     limits: ClassVar[Limits]
@@ -111,17 +108,6 @@ class _Connection(H11Protocol):
     _sending: asyncio.TimerHandle | None = None
     _sending_what: str = ""
     _taking: asyncio.TimerHandle | None = None
-    _going_on: asyncio.Handle | None = None
-
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self.conn: PacedConnection = PacedConnection(config.h11_max_incomplete_event_size or _LARGEST_HEAD)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn: a transport that is a socket's
         if len(self.connections) >= self.limits.connections:
@@ -140,29 +126,14 @@ class _Connection(H11Protocol):
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
-    def handle_events(self) -> None:
-        if self._going_on is not None:  # its turn comes; what was read meanwhile lies in `conn` by now
-            self.transport.pause_reading()
-            return
-        self.conn.begin_stretch()
-        super().handle_events()
-        if self.conn.holds_back and not self.transport.is_closing():
-            self.transport.pause_reading()
-            self._going_on = self.loop.call_soon(self._go_on)
-        if self.conn.their_state in _IS_WHOLE:
+    def read_on(self) -> None:
+        super().read_on()
+        if self.reading is Reading.WHOLE:
             self.scope["state"].setdefault(WHOLE_AT, self.arrivals[0]())
-        if self._sending_what == "last" and self.conn.their_state in _HAS_REQUEST:
-            self._end_with_reply()
+        if self._sending_what == "last" and self.reading in _HAS_REQUEST:
+            self.end_with_reply()
             self._hurry()
         self._watch()
-
-    def _go_on(self) -> None:
-        self._going_on = None
-        if self.transport.is_closing():
-            return
-        self.handle_events()
-        if not self.conn.holds_back and not self.flow.read_paused:
-            self.transport.resume_reading()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -178,31 +149,22 @@ class _Connection(H11Protocol):
         A request may be on its way on a connection that looks idle. So that one has a moment too, and the reply to it,
         as to any other from now on, says that it is the last.
         """
-        if self.conn.their_state is h11.IDLE:
+        if self.reading is Reading.HEAD:
             self._expect("last", _LAST_SECONDS, self._close_idle)
             return
-        if self.conn.their_state in _HAS_REQUEST and not self.cycle.response_complete:
-            self._end_with_reply()
+        if self.reading in _HAS_REQUEST and not self.cycle.response_complete:
+            self.end_with_reply()
         super().shutdown()
         self._hurry()
         self._watch()
 
     def _hurry(self) -> None:
-        if not self.transport.is_closing() and self.conn.their_state is h11.SEND_BODY:
+        if not self.transport.is_closing() and self.reading is Reading.BODY:
             self._expect("stop", _GRACE_SECONDS, self.transport.abort)
 
     def _close_idle(self) -> None:
         super().shutdown()
         self._watch()
-
-    def _end_with_reply(self) -> None:
-        """Let the reply that is due say `connection: close`, as uvicorn does where the client has asked for that.
-
-        uvicorn looks at the scope's headers when the reply begins; whoever has read them since, Starlette has given
-        a list of their own, so that our `headers` may no longer be those.
-        """
-        self.cycle.keep_alive = False
-        self.cycle.scope["headers"] = [*self.cycle.scope["headers"], (b"connection", b"close")]
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -214,18 +176,12 @@ class _Connection(H11Protocol):
             self._taken()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 # uvicorn gives it; a problem has words of its own
-        """Refuse what is no HTTP by a problem, where a reply can still begin; then close."""
-        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            reply = below_interface()
-            headers = [*self.server_state.default_headers, *reply.raw_headers]
-            headers += [(b"x-request-id", request_id([]).encode()), (b"connection", b"close")]
-            parts = (
-                h11.Response(status_code=reply.status_code, headers=headers, reason=b"Bad Request"),
-                h11.Data(data=bytes(reply.body)),
-                h11.EndOfMessage(),
-            )
-            for part in parts:
-                self.transport.write(self.conn.send(part) or b"")
+        """Refuse what is no HTTP by a problem; then close."""
+        reply = below_interface()
+        headers = [*self.server_state.default_headers, *reply.raw_headers]
+        headers += [(b"x-request-id", request_id([]).encode()), CLOSE_HEADER]
+        fields = (b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(b"".join([STATUS_LINE[400], *fields, b"\r\n", reply.body]))
         self.transport.close()
 
     def _watch(self) -> None:
@@ -233,13 +189,13 @@ class _Connection(H11Protocol):
         if self.transport.is_closing():
             self._expect("", 0.0, self._give_up)
             self._take()  # closing waits for the client to take what was written
-        elif self._sending_what == "last" and self.conn.their_state is h11.IDLE:
+        elif self._sending_what == "last" and self.reading is Reading.HEAD:
             return
-        elif self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
+        elif self.reading is Reading.HEAD and self.timeout_keep_alive_task is None:
             self._expect("head", self.limits.header_seconds, self._give_up)
-        elif self.conn.their_state is h11.SEND_BODY and self.cycle.response_complete:
+        elif self.reading is Reading.BODY and self.cycle.response_complete:
             self._expect("rest of a body", self.limits.body_seconds, self._give_up)
-        elif self._sending_what != "stop" or self.conn.their_state is not h11.SEND_BODY:
+        elif self._sending_what != "stop" or self.reading is not Reading.BODY:
             self._expect("", 0.0, self._give_up)  # the app waits for a body by itself: it can say 408
 
     def _expect(self, what: str, seconds: float, otherwise: Callable[[], None]) -> None:

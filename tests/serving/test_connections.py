@@ -117,6 +117,14 @@ def test_a_head_that_is_dripped_is_given_up_in_time(hasty: Server, before: bytes
         assert 0.4 < dripped(connection, HALF_A_HEAD * 15) < 5.0
 
 
+def test_a_head_that_began_behind_another_request_is_no_idle_connection(hasty: Server) -> None:
+    with connected(hasty) as connection:
+        connection.sendall(WHOLE + HALF_A_HEAD)
+        received, seconds = until_closed(connection)
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert 0.4 < seconds < 0.9
+
+
 def test_a_connection_that_sends_nothing_is_closed_in_time(hasty: Server) -> None:
     with connected(hasty) as connection:
         received, seconds = until_closed(connection)

@@ -1,57 +1,21 @@
 """A body in many small chunks is taken a few at a time, whole and in order, and others are answered between."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
-import uvicorn
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.types import Message, Receive, Scope, Send
-from uvicorn.server import ServerState
 
-from serving.connections import Limits, protocol
+from serving.heads import LARGEST_HEAD
 from serving.paced import AT_A_STRETCH
+from tests.serving.talking import Told, replies_to, talk
 
-LIMITS = Limits(connections=10, header_seconds=20.0, body_seconds=20.0)
 HEAD = b"POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"
-
-Client = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-class Told:
-    """An app that keeps what it was sent, in the pieces that it was given."""
-
-    def __init__(self) -> None:
-        self.bodies: list[list[bytes]] = []
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        pieces: list[bytes] = []
-        self.bodies.append(pieces)
-        message: Message = {"more_body": True}
-        while scope["path"] != "/refused" and message.get("more_body", False):
-            message = await receive()
-            pieces.append(message["body"])
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-        await send({"type": "http.response.body", "body": b"ok"})
 
 
 def chunks(body: bytes, size: int) -> bytes:
     parts = (body[at : at + size] for at in range(0, len(body), size))
     return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
-
-
-async def talk(app: Told, client: Client) -> None:
-    """Let a client talk to the app over a socket, as the server would."""
-    loop = asyncio.get_running_loop()
-    config = uvicorn.Config(app, lifespan="off", interface="asgi3", ws="none", log_config=None, access_log=False)
-    made, state = protocol(LIMITS, asyncio.Event()), ServerState()
-    async with await loop.create_server(lambda: made(config, state, {}), "127.0.0.1", 0) as server:
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
-        await client(reader, writer)
-        writer.close()
-        await writer.wait_closed()
-        while state.connections or state.tasks:  # noqa: ASYNC110 - uvicorn tells nobody when they are gone
-            await asyncio.sleep(0)
 
 
 async def reply(reader: asyncio.StreamReader) -> bytes:
@@ -88,3 +52,47 @@ def test_the_app_has_its_turn_again_and_again_while_ten_thousand_chunks_are_take
     [pieces] = app.bodies
     assert b"".join(pieces) == body
     assert max(map(len, pieces)) <= 2 * AT_A_STRETCH  # one stretch, or two where the app was late
+
+
+def test_the_next_request_is_not_looked_at_before_the_reply_to_the_one_before_it() -> None:
+    """Of 500 requests that come as one read the app has one at a time, and others have their turn between two."""
+    app = Told()
+
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n" * 500)
+        before = 0
+        while len(app.scopes) < 500:
+            await asyncio.sleep(0)
+            assert len(app.scopes) - before <= 1
+            before = len(app.scopes)
+        for _ in range(500):
+            assert await reply(reader) == b"HTTP/1.1 200 ok"
+
+    asyncio.run(talk(app, client))
+    assert len(app.scopes) == 500
+
+
+@pytest.mark.parametrize("first", [20_000, 9_000])
+def test_a_head_may_have_sixteen_kibibytes_and_no_more(first: int) -> None:
+    def sent(size: int) -> list[bytes]:
+        head = b"GET / HTTP/1.1\r\nhost: h\r\na: \r\n\r\n"
+        head = head.replace(b"a: ", b"a: " + b"x" * (size - len(head)))
+        return [part for part in (head[:first], head[first:]) if part]
+
+    assert replies_to(Told(), *sent(LARGEST_HEAD), count=1) == [b"HTTP/1.1 200 OK"]
+    assert replies_to(Told(), *sent(LARGEST_HEAD + 1), count=1) == [b"HTTP/1.1 400 Bad Request"]
+
+
+def test_a_head_without_an_end_is_refused_once_it_is_too_long() -> None:
+    app = Told()
+    assert replies_to(app, b"GET / HTTP/1.1\r\na: " + b"x" * LARGEST_HEAD, count=1) == [b"HTTP/1.1 400 Bad Request"]
+    assert app.scopes == []
+
+
+@pytest.mark.parametrize(
+    "endless", [b"1;" + b"x" * LARGEST_HEAD, b"0\r\n" + b"a: b\r\n" * 4000, b"0" * 2 * LARGEST_HEAD], ids=len
+)
+def test_what_lies_between_two_bytes_of_a_body_has_an_end(endless: bytes) -> None:
+    app = Told()
+    assert replies_to(app, HEAD, endless, count=1) == [b"HTTP/1.1 400 Bad Request"]
+    assert app.bodies == [[]]
