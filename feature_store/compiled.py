@@ -51,6 +51,8 @@ def compiled(function: Function) -> Function:
 def compiled_for(*arguments: Any) -> Callable[[Function], Function]:
     """As `compiled`, for arguments of these types alone, and at once: no call ever waits for the compiler.
 
+    What the function calls stands above it in its file, for the same reason.
+
     arguments: of each argument its type; see `read`, `written`, and numpy's for single numbers.
 
         @compiled_for(read(np.float32), np.int64)

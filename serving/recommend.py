@@ -14,11 +14,11 @@ from feature_store.blend import blended_query
 from feature_store.query_tower import Context
 from serving.ads.terms import Terms
 from serving.arranging.arrange import Arranged, arrange
-from serving.arranging.diversity import ByValue, Unlikeness, unlikeness_of
 from serving.candidates import Source
 from serving.eligibility import eligible_places
 from serving.model import ServingModel
 from serving.placements.conditions import unknown_fields
+from serving.placements.settings import Diversity
 from serving.profile import Profile, profile_of
 from serving.ranking import Ranked, rank
 from serving.reasons import Reason, reasons_of
@@ -131,20 +131,15 @@ def _listed(asked: Asked) -> Sequence[Arranged]:
 
 
 def _arranged(asked: Asked, ranked: Ranked) -> Sequence[Arranged]:
-    return arrange(asked, ranked, asked.request.k, _unlikeness(asked, ranked))
+    return arrange(asked, ranked, asked.request.k, _diversity(asked))
 
 
-def _unlikeness(asked: Asked, ranked: Ranked) -> Unlikeness:
-    diversity, view = asked.view.placement.diversity, asked.view
-    weight = asked.request.diversity
+def _diversity(asked: Asked) -> Diversity | None:
+    """That of the placement, by the weight that the request asks for, if any."""
+    settings, weight = asked.view.placement.diversity, asked.request.diversity
     if weight is None:
-        weight = diversity.weight if diversity else 0.0
-    if weight == 0 or view.assortment.shelf is None or view.model is None:
-        return ByValue()
-    directions = np.zeros((len(ranked.places), view.model.dim), np.float32)
-    known = ranked.places < view.assortment.known
-    directions[known] = view.assortment.shelf.directions(ranked.places[known])
-    return unlikeness_of(diversity.method if diversity else "mmr", weight, ranked.values, directions)
+        return settings
+    return Diversity(method=settings.method if settings else "mmr", weight=weight)
 
 
 def _query(request: RecommendationRequest, profile: Profile, view: View) -> Query | None:

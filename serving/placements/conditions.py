@@ -6,7 +6,7 @@ holds for what is of one of the two categories and costs at most 20. Filters, ru
 of them, and so are the filters of a request.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, TypeAlias
 
 import numpy as np
@@ -89,6 +89,15 @@ def holds(condition: Condition, assortment: Assortment) -> BoolArray:
     return result
 
 
+def places_of(condition: Condition, assortment: Assortment) -> Int32Array:
+    """Where the items stand for which it holds, ascending, not to be written to; an empty one holds for all."""
+    if not condition:
+        return np.arange(len(assortment), dtype=np.int32)
+    (field, wanted), *further = condition.items()
+    places = assortment.kept.places((field, wanted), assortment.version, _making(field, wanted, assortment))
+    return places[holds_at(dict(further), assortment, places)] if further else places
+
+
 def holds_at(condition: Condition, assortment: Assortment, places: Int32Array) -> BoolArray:
     """For which of those places it holds, shape (n,), a new array."""
     result = np.ones(len(places), np.bool_)
@@ -99,11 +108,14 @@ def holds_at(condition: Condition, assortment: Assortment, places: Int32Array) -
 
 def _mask(field: str, wanted: tuple[str, ...] | Range, assortment: Assortment) -> BoolArray:
     """For which items one field of a condition holds; as long as the catalogue stays, it is worked out once."""
+    return assortment.kept.mask((field, wanted), assortment.version, _making(field, wanted, assortment))
 
+
+def _making(field: str, wanted: tuple[str, ...] | Range, assortment: Assortment) -> Callable[[], BoolArray]:
     def make() -> BoolArray:
         return _within(wanted, field, assortment) if isinstance(wanted, Range) else _among(wanted, field, assortment)
 
-    return assortment.kept.mask((field, wanted), assortment.version, make)
+    return make
 
 
 def _within(wanted: Range, field: str, assortment: Assortment) -> BoolArray:

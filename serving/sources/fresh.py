@@ -9,38 +9,53 @@ and the items come in the order of what was drawn. An item that nobody was shown
 first; one that many were shown and few clicked has a narrow one and hardly ever does.
 """
 
+import math
+
 import numpy as np
 
 from feature_store.arrays import Float64Array, Int32Array
+from feature_store.compiled import compiled_for, read, written
 from serving.candidates import Candidates
 from serving.placements.settings import DEEPEST, FreshSource
 from serving.sources.asked import Asked
 
 _CHANCE = 1  # tells what is drawn here from what is drawn elsewhere by the same seed
+_WEYL = np.uint64(0x9E3779B97F4A7C15)
+
+
+@compiled_for(np.uint64, read(np.float64), read(np.float64), written(np.float64))
+def _draw_unclicked(seed: np.uint64, clicks: Float64Array, others: Float64Array, rates: Float64Array) -> None:
+    """Draw from Beta(1, others) for each with one click, which is the prior's; rates: written, shape (n,).
+
+    The distribution function is 1 − (1 − x)^b, which a uniform number is put through backwards. The numbers are those
+    of SplitMix64 (Steele, Lea and Flood 2014, figure 13), one for each place in the order.
+    """
+    for one in range(len(rates)):
+        seed += _WEYL
+        mixed = (seed ^ (seed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        uniform = np.float64((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+        if clicks[one] == 1.0:
+            rates[one] = -math.expm1(math.log1p(-uniform) / others[one])
 
 
 def fresh(asked: Asked, settings: FreshSource, depth: int) -> Candidates:
     """Fresh items by a click rate drawn for each; the score is that rate. The same seed draws the same."""
     places = _fresh_places(asked, settings)
     counted = asked.view.feedback.counts_at(asked.view.assortment, places, asked.view.now)
-    rates = _drawn(
-        np.random.default_rng([asked.view.seed, _CHANCE]),
-        settings.prior_clicks + counted.clicks,
-        settings.prior_shows - settings.prior_clicks + counted.shows - counted.clicks,
-    )
+    clicks = settings.prior_clicks + counted.clicks
+    rates = _drawn(asked.view.seed, clicks, settings.prior_shows + counted.shows - clicks)
     best = np.argsort(-rates)[:depth]
     return Candidates(places[best], rates[best].astype(np.float32), "fresh")
 
 
-def _drawn(chance: np.random.Generator, clicks: Float64Array, others: Float64Array) -> Float64Array:
-    """One number from each Beta(clicks, others), shape (n,).
-
-    Of nearly all items nobody has clicked any, and a prior of one click leaves Beta(1, b): its distribution function is
-    1 − (1 − x)^b, which a uniform number is put through backwards. That is ten times as fast as the general way.
-    """
-    rates: Float64Array = 1 - (1 - chance.random(len(clicks))) ** (1 / others)
+def _drawn(seed: int, clicks: Float64Array, others: Float64Array) -> Float64Array:
+    """One number from each Beta(clicks, others), shape (n,); seed: of 128 bits."""
+    rates = np.empty(len(clicks))
+    _draw_unclicked(np.uint64((seed ^ seed >> 64) + _CHANCE & 2**64 - 1), clicks, others, rates)
     general = np.flatnonzero(clicks != 1)
-    rates[general] = chance.beta(clicks[general], others[general])
+    if len(general):
+        rates[general] = np.random.default_rng([seed, _CHANCE]).beta(clicks[general], others[general])
     return rates
 
 

@@ -44,7 +44,7 @@ def similar(asked: Asked, depth: int) -> Candidates:
     anchors = anchors[anchors < assortment.known]
     if not len(anchors):
         return nothing("similar")
-    eligible = _on(shelf, asked)
+    eligible = _on(shelf, asked).copy()
     eligible[anchors] = False
     places = np.flatnonzero(eligible).astype(np.int32)
     together = _together(asked, shelf, anchors)[places]
@@ -73,5 +73,5 @@ def scores(asked: Asked, places: Int32Array) -> Float32Array:
 
 
 def _on(shelf: Shelf, asked: Asked) -> BoolArray:
-    """Which of the shelf may be proposed, a new array."""
-    return asked.eligible[: len(shelf.rows)].copy()
+    """Which of the shelf may be proposed."""
+    return asked.eligible[: len(shelf.rows)]

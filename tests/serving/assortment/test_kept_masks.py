@@ -12,7 +12,7 @@ from feature_store.arrays import BoolArray
 from feature_store.item_schemas import Article, Product
 from serving.assortment.assortment import Assortment
 from serving.assortment.kept_masks import KeptMasks
-from serving.placements.conditions import Condition, Range, holds, holds_at
+from serving.placements.conditions import Condition, Range, holds, holds_at, places_of
 
 
 def making(made: list[str], name: str, bits: str) -> Callable[[], BoolArray]:
@@ -50,6 +50,24 @@ def test_the_masks_not_asked_for_longest_go_and_one_stays_however_large() -> Non
     assert made[-1] == "a"
 
 
+def test_places_are_those_of_the_mask_and_go_with_it() -> None:
+    kept, made = KeptMasks(most_bytes=20), list[str]()
+    for version, bits, places in ((1, "0110", [1, 2]), (2, "1000", [0])):
+        for _ in range(2):
+            found = kept.places("a", version, making(made, "a", bits))
+            assert found.tolist() == places
+            assert found.dtype == np.int32
+    assert made == ["a", "a"]
+    with pytest.raises(ValueError, match="read-only"):
+        found[0] = 1
+    for name in "bcd":
+        kept.places(name, 2, making(made, name, "1111"))
+    assert made == ["a", "a", "b", "c", "d"]
+    kept.mask("d", 2, making(made, "d", "1111"))
+    kept.mask("c", 2, making(made, "c", "1111"))
+    assert made[-1] == "c"
+
+
 def product(number: int, price: float | None, brand: str = "x") -> Product:
     return Product(
         item_id=f"p{number}", vertical="shop", brand=brand, price=None if price is None else str(price), currency="EUR"
@@ -67,6 +85,10 @@ def test_a_condition_follows_the_catalogue_however_often_it_was_asked_before() -
     assortment.remove(["p0"])
     assert holds(cheap, assortment).tolist() == [False, True, False, True]
     assert holds_at(cheap, assortment, np.array([3, 0, 1], np.int32)).tolist() == [True, False, True]
+    assert places_of(cheap, assortment).tolist() == [1, 3]
+    assert places_of({}, assortment).tolist() == [0, 1, 2, 3]
+    assortment.put([product(2, 1.0)])
+    assert places_of(cheap, assortment).tolist() == [1, 2, 3]
 
 
 TIMES = st.integers(0, 12).map(float)

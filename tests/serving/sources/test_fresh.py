@@ -100,6 +100,21 @@ def test_the_score_is_the_rate_that_was_drawn_which_is_on_average_what_is_believ
     assert np.std(scores) == pytest.approx((0.25 / 21) ** 0.5, rel=0.2)
 
 
+def test_of_what_nobody_has_clicked_the_rates_are_those_of_the_prior_and_of_its_shows(model: ServingModel) -> None:
+    """Of Beta(1, b) a number is below x with 1 - (1 - x)^b; and what two items draw has nothing to do with each other."""
+    feedback, sources = told({"seen": 30}, {}), [{"kind": "fresh", **PRIOR}]
+    items = [article("new", 1), article("seen", 1)]
+    drawn: dict[str, list[float]] = {"new": [], "seen": []}
+    for seed in range(2000):
+        view = stocked(model, "news", items, seed=seed, feedback=feedback, sources=sources)
+        for item in recommend(RecommendationRequest(2), None, view).items:
+            drawn[item.item_id].append(item.score or 0.0)
+    for rates, b in ((drawn["new"], 9), (drawn["seen"], 39)):
+        levels = 1 - (1 - np.sort(rates)) ** b
+        assert np.abs(levels - np.arange(0.5, 2000) / 2000).max() < 1.95 / 2000**0.5  # Kolmogorov: 1 in 1,000
+    assert abs(np.corrcoef(drawn["new"], drawn["seen"])[0, 1]) < 0.08
+
+
 def test_what_people_click_is_found_among_many_that_nobody_was_shown(model: ServingModel) -> None:
     """Ten articles, of which one is clicked by every third person and the others by every fiftieth."""
     random, feedback, items = np.random.default_rng(4), Feedback(), [article(f"new-{n}", 1) for n in range(10)]
