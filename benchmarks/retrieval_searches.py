@@ -14,11 +14,12 @@ from redis import Redis
 
 from benchmarks.retrieval_items import Asked
 from feature_store.arrays import BoolArray, Float32Array, Int32Array
-from serving.indexes.codes import faiss, one_thread
 from serving.indexes.exact import ExactIndex
 from serving.indexes.int8 import Int8Index
 from serving.indexes.inverted import InvertedIndex
 from serving.indexes.item_index import ItemIndex
+from serving.indexes.lists import Lists
+from serving.indexes.partition import faiss, one_thread
 from serving.indexes.vector_sets import VectorSetIndex
 from training.tf import tf, tfrs
 
@@ -77,14 +78,16 @@ def _ours(index: ItemIndex, size: int) -> Search:
 
 def _int8(asked: Asked) -> Search:
     index = Int8Index.of(asked.vectors)
-    return _ours(index, index.codes.ntotal * index.codes.sa_code_size())
+    return _ours(index, _bytes(index.lists))
 
 
 def _inverted(asked: Asked) -> Search:
     index = InvertedIndex.of(asked.vectors, [asked.tuning])
-    items, lists = len(asked.vectors), index.lists
-    numbers = lists.nlist * (lists.d + 1) * 4
-    return _ours(index, items * (lists.sa_code_size() + 8 + 4) + numbers)  # a code, FAISS's row and ours
+    return _ours(index, _bytes(index.lists))
+
+
+def _bytes(lists: Lists) -> int:
+    return sum(array.nbytes for array in lists)
 
 
 def _numpy(vectors: Float32Array, query: Float32Array, k: int, eligible: BoolArray) -> Int32Array:

@@ -6,9 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from feature_store.arrays import BoolArray, Float32Array, Int32Array
+from feature_store.errors import BadInput
 from serving.candidates import Candidates, Source
 from serving.indexes.item_index import ItemIndex
+from serving.indexes.item_matrix import in_one_piece, require_query
 from serving.indexes.latest import LatestIndex
+from serving.indexes.scans import best_of_both, scores_of
 from serving.popularity import PopularItems
 
 
@@ -32,6 +35,9 @@ class Apart(NamedTuple):
     there: BoolArray
     places: Int32Array
     vectors: Float32Array
+
+
+_NOWHERE, _NOTHING = np.empty(0, np.int32), np.empty(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +77,7 @@ class Shelf:
         """
         first, consecutive = int(rows[0]), int(rows[-1]) - int(rows[0]) + 1 == len(rows)
         chosen = slice(first, first + len(rows)) if consecutive else rows
-        vectors = item_vectors[chosen]
+        vectors = in_one_piece(item_vectors[chosen])
         dim = vectors.shape[1] if dim is None else dim
         lengths = np.linalg.norm(vectors[:, :dim], axis=1).astype(np.float32)
         usual = _apart(rows, vectors, np.empty(0, np.int32) if added_to is None else added_to)
@@ -89,32 +95,29 @@ class Shelf:
         if added is None:
             found = self.index.retrieve(query, k, eligible)
             return Candidates(found.places, found.scores, source)
-        apart = self._apart(added.rows)
+        apart, plus = self._apart(added)
         others = eligible.copy()
         others[apart.places] = False
         found = self.index.retrieve(query, k, others)
-        open_ = eligible[apart.places]
-        scores = (apart.vectors @ query + added.scores[apart.there])[open_]
-        all_places = np.concatenate([found.places, apart.places[open_]])
-        all_scores = np.concatenate([found.scores, scores])
-        if k < len(all_scores):
-            last = np.partition(all_scores, len(all_scores) - k)[len(all_scores) - k]
-            among = all_scores >= last
-            all_places, all_scores = all_places[among], all_scores[among]
-        best = np.lexsort((all_places, -all_scores))[:k]
-        return Candidates(all_places[best], all_scores[best], source)
+        best = best_of_both(
+            found.places,
+            found.scores,
+            apart.places,
+            in_one_piece(eligible),
+            plus,
+            apart.vectors,
+            in_one_piece(query),
+            k,
+        )
+        return Candidates(*best, source)
 
     def score(self, query: Float32Array, places: Int32Array, added: Added | None = None) -> Float32Array:
         """What `closest` scores those places, shape (n,)."""
-        scores: Float32Array = self.vectors[places] @ query
-        if added is not None:
-            apart = self._apart(added.rows)
-            at = np.searchsorted(apart.places, places)
-            is_apart = np.zeros(len(places), np.bool_)
-            inside = at < len(apart.places)
-            is_apart[inside] = apart.places[at[inside]] == places[inside]
-            scores[is_apart] += added.scores[apart.there][at[is_apart]]
-        return scores
+        require_query(self.vectors.shape[1], query)
+        apart, plus = (None, _NOTHING) if added is None else self._apart(added)
+        vectors = self.vectors.take(places, axis=0)
+        added_to = _NOWHERE if apart is None else apart.places
+        return scores_of(vectors, in_one_piece(query), in_one_piece(places), added_to, plus)
 
     def cosines(self, anchors: Int32Array, places: Int32Array) -> Float32Array:
         """How like the mean direction of some items each of those places is, from -1 to 1, shape (n,).
@@ -141,13 +144,18 @@ class Shelf:
         """Where on the shelf those rows stand that stand on it."""
         return _found(self.rows, rows)[0]
 
-    def _apart(self, rows: Int32Array) -> Apart:
-        return self.usual if rows is self.usual.rows else _apart(self.rows, self.vectors, rows)
+    def _apart(self, added: Added) -> tuple[Apart, Float32Array]:
+        """The items that something is added to, and what to each of them, shape (m,)."""
+        if added.scores.shape != added.rows.shape:
+            raise BadInput(f"each row has what is added; got {added.rows.shape} rows, {added.scores.shape} numbers")
+        usual = added.rows is self.usual.rows
+        apart = self.usual if usual else _apart(self.rows, self.vectors, added.rows)
+        return apart, added.scores[apart.there]
 
 
 def _apart(on_shelf: Int32Array, vectors: Float32Array, rows: Int32Array) -> Apart:
     places, there = _found(on_shelf, rows)
-    return Apart(rows, there, places, vectors[places])
+    return Apart(rows, there, places, vectors.take(places, axis=0))
 
 
 def _found(on_shelf: Int32Array, rows: Int32Array) -> tuple[Int32Array, BoolArray]:

@@ -1,7 +1,7 @@
 """Files of indexes: built once a checkpoint, and mapped into the memory of each server of the machine.
 
     <checkpoint id>.<kind>.<recall>.<way>/      the indexes of a checkpoint's shelves
-        0.codes, 0.spread.npy, ...              of the first shelf, and so on
+        0.codes.npy, 0.rows.npy, ...            the lists of the first shelf, and so on
         indexes.json                            kinds and efforts, and the digest of every other file
 
 They are made from a verified checkpoint and hold nothing else, so nobody signs them: who may write to the folder may
@@ -19,11 +19,11 @@ import numpy as np
 from feature_store.durable import sync_folder, write_synced
 from feature_store.errors import BadInput
 from feature_store.registry_copies import RegistryCopies
-from serving.indexes.codes import faiss
 from serving.indexes.int8 import Int8Index
 from serving.indexes.inverted import InvertedIndex
 from serving.indexes.item_index import ItemIndex
 from serving.indexes.item_matrix import ItemMatrix
+from serving.indexes.lists import Lists
 from serving.indexes.shared_vectors import KEPT, drafted
 
 
@@ -45,7 +45,7 @@ class IndexFiles:
                 _opened(folder, number, one, matrix)
                 for number, (one, matrix) in enumerate(zip(said["indexes"], matrices, strict=True))
             ]
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, BadInput):  # RuntimeError: of FAISS
+        except (OSError, ValueError, KeyError, TypeError, BadInput):
             self._folders.forget(name)
             return None
         return found
@@ -61,26 +61,23 @@ class IndexFiles:
 
 
 def _written(draft: Path, number: int, index: ItemIndex | None) -> dict[str, Any]:
-    if isinstance(index, Int8Index):
-        faiss.write_index(index.codes, str(draft / f"{number}.codes"))
-        return {"kind": index.kind}
-    if isinstance(index, InvertedIndex):
-        faiss.write_index(index.lists, str(draft / f"{number}.codes"))
-        np.save(draft / f"{number}.spread.npy", index.spread)
-        return {"kind": index.kind, "effort": index.effort}
-    return {"kind": "exact"}
+    if not isinstance(index, Int8Index | InvertedIndex):
+        return {"kind": "exact"}
+    for name, array in index.lists._asdict().items():
+        np.save(draft / f"{number}.{name}.npy", array)
+    return {"kind": index.kind, "effort": index.effort if isinstance(index, InvertedIndex) else None}
 
 
 def _opened(folder: Path, number: int, said: dict[str, Any], matrix: ItemMatrix) -> ItemIndex | None:
     if said["kind"] == "exact":
         return None
-    codes = faiss.read_index(str(folder / f"{number}.codes"), faiss.IO_FLAG_MMAP_IFC)
-    if codes.ntotal != len(matrix):
-        raise BadInput(f"{folder} has an index of {codes.ntotal} items, where {len(matrix)} are due")
-    if said["kind"] == "int8":
-        return Int8Index(matrix, codes)
-    spread = np.load(folder / f"{number}.spread.npy", allow_pickle=False)
-    return InvertedIndex(matrix, codes, spread, said["effort"])
+    arrays = [
+        np.asarray(np.load(folder / f"{number}.{name}.npy", mmap_mode="r", allow_pickle=False))
+        for name in Lists._fields
+    ]
+    lists = Lists(*arrays)
+    lists.require(matrix)
+    return Int8Index(matrix, lists) if said["kind"] == "int8" else InvertedIndex(matrix, lists, int(said["effort"]))
 
 
 def _require(folder: Path, digests: dict[str, str]) -> None:

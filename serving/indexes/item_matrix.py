@@ -1,14 +1,18 @@
 """The item matrix: the float32 vectors that every index finds items in, and the one way in which they are scored."""
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from feature_store.arrays import BoolArray, Float32Array, Int32Array
 from feature_store.errors import BadInput
-from serving.candidates import Candidates, best_of
+from serving.candidates import Candidates
+from serving.indexes.scans import best_of_rows
 
-_FEW = 256  # rows that are not worth being looked at twice
+Number = TypeVar("Number", bound=np.generic)
+
 _HALF_ULP = 2.0**-24  # the relative error of one float32 operation
 
 
@@ -16,7 +20,7 @@ _HALF_ULP = 2.0**-24  # the relative error of one float32 operation
 class ItemMatrix:
     """Vectors of items, one a row.
 
-    vectors: Q, float32, shape (items, dim); kept, not copied, so that it may be a memory map.
+    vectors: Q, float32, shape (items, dim), in one piece; kept, not copied, so that it may be a memory map.
     longest: the largest norm of a row.
     """
 
@@ -31,7 +35,7 @@ class ItemMatrix:
         longest = (
             float(np.sqrt(np.einsum("id,id->i", vectors, vectors, dtype=np.float64).max())) if vectors.size else 0.0
         )
-        return cls(vectors, longest)
+        return cls(in_one_piece(vectors), longest)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -41,9 +45,10 @@ class ItemMatrix:
         """Numbers in a row and in a query."""
         return int(self.vectors.shape[1])
 
-    def require(self, query: Float32Array, k: int, eligible: BoolArray) -> None:
-        """Raise `BadInput` where these are no question about this matrix."""
+    def question(self, query: Float32Array, k: int, eligible: BoolArray) -> tuple[Float32Array, BoolArray]:
+        """The query and what is eligible, as compiled code takes them; raises `BadInput` where they are no question."""
         require_question(len(self), self.dim, query, k, eligible)
+        return in_one_piece(query), in_one_piece(eligible)
 
     def error(self, query: Float32Array) -> float:
         """By how much two float32 products of the query with equal rows can differ, at most.
@@ -60,19 +65,10 @@ class ItemMatrix:
         A score is the float32 number next to the product, whatever the order of summation: so rows with equal vectors
         have equal scores, wherever they stand and on whatever machine.
 
-        rows: ascending.
+        rows: of the matrix, each once.
+        query: as `question` gives it.
         """
-        if len(rows) > max(2 * k, _FEW):  # most of them fall out by float32 products, which BLAS is quick at
-            rough = self.vectors[rows] @ query
-            last = np.partition(rough, len(rough) - k)[len(rough) - k]
-            rows = rows[rough >= last - 2 * self.error(query)]
-        return best_of(rows, self.scores(rows, query), k, "personal")
-
-    def scores(self, rows: Int32Array, query: Float32Array) -> Float32Array:
-        """The products of these rows with the query, summed in 64 bits and then rounded, shape (n,)."""
-        products = np.einsum("id,d->i", self.vectors[rows].astype(np.float64), query.astype(np.float64))
-        result: Float32Array = products.astype(np.float32)
-        return result
+        return Candidates(*best_of_rows(self.vectors, query, rows, k), "personal")
 
 
 def length(query: Float32Array) -> float:
@@ -82,9 +78,23 @@ def length(query: Float32Array) -> float:
 
 def require_question(items: int, dim: int, query: Float32Array, k: int, eligible: BoolArray) -> None:
     """Raise `BadInput` where these are no question about that many items of that many numbers."""
-    if query.shape != (dim,) or query.dtype != np.float32:
-        raise BadInput(f"this index takes float32 queries of shape ({dim},); got {query.dtype} {query.shape}")
+    require_query(dim, query)
     if k < 1:
         raise BadInput(f"retrieval takes k >= 1; got {k}")
     if eligible.shape != (items,) or eligible.dtype != np.bool_:
         raise BadInput(f"eligibility is bool of shape ({items},); got {eligible.dtype} {eligible.shape}")
+
+
+def require_query(dim: int, query: Float32Array) -> None:
+    """Raise `BadInput` where this is no query of that many numbers."""
+    if query.shape != (dim,) or query.dtype != np.float32:
+        raise BadInput(f"this index takes float32 queries of shape ({dim},); got {query.dtype} {query.shape}")
+
+
+def in_one_piece(array: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    """The array as compiled code takes it, contiguous and aligned: the same one where it is so already."""
+    there = array.flags
+    if type(array) is np.ndarray and there.c_contiguous and there.aligned:
+        return array
+    result: npt.NDArray[Any] = np.require(np.asarray(array), requirements=["C", "A"])
+    return result

@@ -10,16 +10,24 @@ that every query weighs, as popularity is one, counts for more than one that non
 """
 
 from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 
 from feature_store.arrays import Float32Array, Int64Array
-from serving.indexes.codes import faiss
+
+faiss: Any = import_module("faiss")  # its stubs describe the C++ beneath, and not what Python is given
 
 _ROWS_A_LIST = 64  # that k-means looks at
 _ROUNDS = 10  # of k-means; further ones change little
 _LEAST = 1e-3  # of the mean weight of a direction: queries that nobody has asked yet may look where none did
 _BLOCK = 65_536  # rows that are taken at one time
+
+
+def one_thread() -> None:
+    """Let FAISS work in the thread that calls, which OpenMP has to be told in each: others answer requests."""
+    faiss.omp_set_num_threads(1)
 
 
 def partition(
@@ -34,6 +42,7 @@ def partition(
         seed: of which items k-means looks at, and where it begins.
         between: called after each part of the work, a second or so of it; what it raises ends the work.
     """
+    one_thread()
     weighing = _root_of_mean_square(queries)
     looked_at = np.random.default_rng(seed).permutation(len(vectors))[: count * _ROWS_A_LIST]
     sample = vectors[np.sort(looked_at)] @ weighing

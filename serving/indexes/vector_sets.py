@@ -21,7 +21,7 @@ from redis import Redis, RedisError
 from feature_store.arrays import BoolArray, Float32Array, Int32Array
 from feature_store.errors import StoreUnavailable
 from serving.candidates import Candidates
-from serving.indexes.item_matrix import ItemMatrix, length, require_question
+from serving.indexes.item_matrix import ItemMatrix, in_one_piece, length, require_question
 
 _BLOCK = 1024  # rows
 _AT_A_TIME = 500  # commands in one go
@@ -62,6 +62,7 @@ class VectorSetIndex:
     def retrieve(self, query: Float32Array, k: int, eligible: BoolArray) -> Candidates:
         """As `ItemIndex` has it; raises `StoreUnavailable`."""
         require_question(self._items, self._dim, query, k, eligible)
+        query = in_one_piece(query)
         there = int(np.count_nonzero(eligible))
         rows: Int32Array = np.flatnonzero(eligible).astype(np.int32)
         if there > _FEW:

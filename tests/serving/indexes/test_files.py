@@ -1,5 +1,6 @@
 """Files of indexes: what is opened answers as what was built, from mapped memory, and what was spoilt is built anew."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def test_what_was_never_kept_is_not_found(tmp_path: Path) -> None:
     assert IndexFiles(tmp_path).find("r1", [MATRIX]) is None
 
 
-@pytest.mark.parametrize("name", ["1.codes", "2.codes", "2.spread.npy", "indexes.json"])
+@pytest.mark.parametrize("name", ["1.codes.npy", "2.codes.npy", "2.first.npy", "indexes.json"])
 def test_an_index_with_a_byte_changed_is_not_opened_and_can_be_kept_again(
     built: list[ItemIndex | None], tmp_path: Path, name: str
 ) -> None:
@@ -74,6 +75,19 @@ def test_an_index_of_other_items_is_not_opened(built: list[ItemIndex | None], tm
     files = IndexFiles(tmp_path)
     files.keep("r1", built[1:2])
     assert files.find("r1", [ItemMatrix.of(VECTORS[:-1])]) is None
+
+
+def test_an_index_of_the_way_in_which_they_were_kept_before_is_not_opened(
+    built: list[ItemIndex | None], tmp_path: Path
+) -> None:
+    files = IndexFiles(tmp_path)
+    files.keep("r1", built)
+    (tmp_path / "r1" / "1.codes.npy").rename(tmp_path / "r1" / "1.codes")
+    said = json.loads((tmp_path / "r1" / "indexes.json").read_text())
+    said["files"]["1.codes"] = said["files"].pop("1.codes.npy")
+    (tmp_path / "r1" / "indexes.json").write_text(json.dumps(said))
+    assert files.find("r1", [MATRIX] * 3) is None
+    assert not (tmp_path / "r1").exists()
 
 
 def test_shared_vectors_are_mapped_read_only_and_written_once(tmp_path: Path) -> None:
