@@ -119,12 +119,11 @@ def _lost_of_graph(asked: Asked) -> tuple[str, ...]:
 
 def _listed(asked: Asked) -> Sequence[Arranged]:
     """As many as are asked for: from few candidates where these do, else from all that are eligible."""
-    k, eligible = asked.request.k, int(np.count_nonzero(asked.eligible))
-    sources = asked.view.placement.sources
+    k, sources = asked.request.k, asked.view.placement.sources
     by_rules = promoted(asked)
     proposed = [propose(asked, source, max(source.depth, k)) for source in sources]
     arranged = _arranged(asked, rank(asked, proposed, by_rules))
-    if len(arranged) < min(k, eligible):
+    if len(arranged) < k and len(arranged) < (eligible := int(np.count_nonzero(asked.eligible))):
         proposed = [propose(asked, source, eligible) for source in sources]
         arranged = _arranged(asked, rank(asked, proposed, by_rules, others(asked)))
     return arranged
