@@ -68,7 +68,6 @@ class PacedProtocol(HttpToolsProtocol):
             if not self._read_piece():
                 break
         else:
-            self.transport.pause_reading()
             self._go_on_soon()
         if self._unread and self.reading is Reading.WHOLE:
             self.flow.pause_reading()
@@ -161,12 +160,11 @@ class PacedProtocol(HttpToolsProtocol):
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=head.expects_continue,
-            keep_alive=head.keeps_alive,
+            keep_alive=True,
             on_response=self.on_response_complete,
         )
         if not head.keeps_alive:
             self.end_with_reply()
-        self._unset_keepalive_if_required()
         self._start_asgi_task(self.cycle, self.app)
         self.reading, self._body = Reading.BODY, body_of(head)
         self._end_if_whole()

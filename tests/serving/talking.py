@@ -15,7 +15,10 @@ Client = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class Told:
-    """An app that keeps what it was sent, bodies in the pieces that it was given; it answers `/refused` unread."""
+    """An app that keeps what it was sent, bodies in the pieces that it was given.
+
+    It answers `/refused` unread, and looks at `/late` late.
+    """
 
     def __init__(self) -> None:
         self.scopes: list[Scope] = []
@@ -30,6 +33,8 @@ class Told:
         self.scopes.append(scope)
         self.bodies.append(pieces)
         message: Message = {"more_body": True}
+        if scope["path"] == "/late":
+            await asyncio.sleep(0.7)
         while scope["path"] != "/refused" and message.get("more_body", False):
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -54,11 +59,13 @@ async def talk(app: Told, client: Client) -> None:
 
 
 def replies_to(app: Told, *sent: bytes, count: int) -> list[bytes]:
-    """The first lines of the replies to these parts, sent one after another, and then of no more than so many.
+    """The first lines of `heads_of_replies`."""
+    return [head.partition(b"\r\n")[0] for head in heads_of_replies(app, *sent, count=count)]
 
-    Fewer where the connection ends before.
-    """
-    lines: list[bytes] = []
+
+def heads_of_replies(app: Told, *sent: bytes, count: int) -> list[bytes]:
+    """The heads of so many replies to these parts, sent one after another; fewer where the connection ends before."""
+    heads: list[bytes] = []
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for part in sent:
@@ -70,9 +77,9 @@ def replies_to(app: Told, *sent: bytes, count: int) -> list[bytes]:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
                 await reader.readexactly(int(length.partition(b":")[2]))
-                lines.append(head.partition(b"\r\n")[0])
+                heads.append(head)
         except (asyncio.IncompleteReadError, ConnectionResetError):
             pass
 
     asyncio.run(talk(app, client))
-    return lines
+    return heads

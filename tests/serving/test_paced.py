@@ -54,6 +54,12 @@ def test_the_app_has_its_turn_again_and_again_while_ten_thousand_chunks_are_take
     assert max(map(len, pieces)) <= 2 * AT_A_STRETCH  # one stretch, or two where the app was late
 
 
+def test_a_body_of_many_reads_is_taken_to_its_end() -> None:
+    app, body = Told(), bytes(250_000)
+    assert replies_to(app, HEAD + chunks(body, 1), HEAD + chunks(b"next", 1), count=2) == [b"HTTP/1.1 200 OK"] * 2
+    assert [b"".join(pieces) for pieces in app.bodies] == [body, b"next"]
+
+
 def test_the_next_request_is_not_looked_at_before_the_reply_to_the_one_before_it() -> None:
     """Of 500 requests that come as one read the app has one at a time, and others have their turn between two."""
     app = Told()
@@ -96,3 +102,27 @@ def test_what_lies_between_two_bytes_of_a_body_has_an_end(endless: bytes) -> Non
     app = Told()
     assert replies_to(app, HEAD, endless, count=1) == [b"HTTP/1.1 400 Bad Request"]
     assert app.bodies == [[]]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /late HTTP/1.1\r\nhost: h\r\n\r\n" * 2_000_000,
+        HEAD.replace(b" / ", b" /refused ") + b"1\r\na\r\n" * 10_000_000,
+        HEAD.replace(b" / ", b" /late ") + b"4000000\r\n" + bytes(60_000_000),
+    ],
+    ids=["requests", "rest of a body", "body"],
+)
+def test_what_is_not_read_yet_waits_with_the_client(sent: bytes) -> None:
+    """Of 60 megabytes what fits into the buffers of two sockets has left the client, and a little of ours."""
+    left = 0
+
+    async def client(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal left
+        writer.write(sent)
+        await asyncio.sleep(0.5)
+        left = len(sent) - writer.transport.get_write_buffer_size()
+        writer.transport.abort()
+
+    asyncio.run(talk(Told(), client))
+    assert left < 20_000_000

@@ -1,8 +1,10 @@
 """No bytes of one request become another: over a socket, what is doubtful is refused and nothing behind it is read."""
 
+import asyncio
+
 import pytest
 
-from tests.serving.talking import Told, replies_to
+from tests.serving.talking import Told, heads_of_replies, replies_to, talk
 
 OK, REFUSED = b"HTTP/1.1 200 OK", b"HTTP/1.1 400 Bad Request"
 BEHIND = b"GET /behind HTTP/1.1\r\nhost: h\r\n\r\n"
@@ -48,6 +50,12 @@ def test_a_head_of_two_meanings_is_refused_and_nothing_behind_it_is_read(sent: b
     app = Told()
     assert replies_to(app, sent + BEHIND, count=2) == [REFUSED]
     assert app.paths == []
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02", b" GET", b"\r\n"], ids=repr)
+def test_what_cannot_become_a_head_is_refused_before_it_has_an_end(sent: bytes) -> None:
+    """Above all TLS where none is spoken: its first bytes have no line."""
+    assert replies_to(Told(), sent, count=1) == [REFUSED]
 
 
 @pytest.mark.parametrize(
@@ -109,8 +117,23 @@ def test_trailers_are_no_headers() -> None:
 )
 def test_nothing_is_read_behind_a_last_request(last: bytes) -> None:
     app = Told()
-    assert replies_to(app, last + BEHIND, count=2) == [OK]
+    [head] = heads_of_replies(app, last + BEHIND, count=2)
+    assert head.startswith(OK)
+    assert head.count(b"\r\nconnection: close\r\n") == 1
     assert app.paths == ["/first"]
+
+
+def test_a_client_that_waits_for_word_before_its_body_gets_it() -> None:
+    app, head = Told(), POST + b"expect: 100-continue\r\ncontent-length: 1\r\n\r\n"
+
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"a")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(OK)
+
+    asyncio.run(talk(app, client))
+    assert b"".join(app.bodies[0]) == b"a"
 
 
 @pytest.mark.parametrize("broken", [b"no chunk\r\n", b"1\r\nab\r\n"], ids=repr)
