@@ -18,6 +18,7 @@ It stays one product of two vectors, each one number longer than before: (q_i, p
 query's side. So an index of vectors retrieves by it as it does without.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +61,9 @@ def popular_share(known: int, blend: BlendSettings) -> float:
     >>> [round(popular_share(n, BlendSettings(weight=0.5, people=100)), 2) for n in (0, 1, 4, 10, 11)]
     [1.0, 0.33, 0.2, 0.14, 0.0]
     """
-    return float(_shares(np.array([known], dtype=np.int64), blend)[0])
+    if blend.weight == 0 or known > BLENDED_UP_TO:
+        return 0.0
+    return blend.weight / (math.sqrt(known) + blend.weight)
 
 
 def popularity(item_counts: Float32Array, blend: BlendSettings) -> Float32Array:
@@ -110,11 +113,12 @@ def blended_query(vector: Float32Array, known: int | None, blend: BlendSettings)
     known: the items it was folded in from; None where nobody says how many, and then nothing is blended.
     """
     share = 0.0 if known is None else popular_share(known, blend)
-    query: Float32Array = np.append(np.float32(1 - share) * vector, np.float32(share))
+    query = np.empty(len(vector) + 1, np.float32)
+    np.multiply(vector, np.float32(1 - share), out=query[:-1])
+    query[-1] = share
     return query
 
 
 def _shares(known: Int64Array, blend: BlendSettings) -> Float64Array:
-    if blend.weight == 0:
-        return np.zeros(len(known))
-    return np.where(known > BLENDED_UP_TO, 0.0, blend.weight / (np.sqrt(known) + blend.weight))
+    different, at = np.unique(known, return_inverse=True)
+    return np.array([popular_share(one, blend) for one in different.tolist()], np.float64)[at]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from feature_store.arrays import BoolArray, Int32Array
-from serving.placements.conditions import Condition, holds, holds_at
+from serving.placements.conditions import holds, holds_at
 from serving.profile import Profile
 from serving.request import NOBODY, RecommendationRequest
 from serving.view import View
@@ -22,23 +22,23 @@ def eligible_places(view: View, request: RecommendationRequest, profile: Profile
             np.greater(eligible, holds(rule.when, assortment), out=eligible)  # eligible and not hidden
     if placement.respects_graph:
         eligible &= visible_places(assortment, profile.neighbours or NOBODY)
-    eligible[assortment.places(profile.hidden_ids)] = False
-    eligible[assortment.places(request.exclude_item_ids)] = False
+    left_out = (*profile.hidden_ids, *request.exclude_item_ids)
     if request.like_item_id is not None:  # it is on the page already that asks for what is like it
-        eligible[assortment.places([request.like_item_id])] = False
-    eligible[_met_already(view, profile)] = False
+        left_out = (*left_out, request.like_item_id)
+    if left_out:
+        eligible[assortment.places(left_out)] = False
+    if profile.met_ids:
+        eligible[_met_already(view, profile)] = False
     return eligible
 
 
 def _met_already(view: View, profile: Profile) -> Int32Array:
-    """Where the items met are that the placement does not repeat."""
+    """Where the items met are that the placement does not repeat; an empty list says something of none."""
     repeats, places = view.placement.repeats, view.assortment.places(profile.met_ids)
-    hidden = _is_said(repeats.hide, view, places)
-    if repeats.default == "hide":
-        hidden |= ~_is_said(repeats.show, view, places)
-    return places[hidden]
-
-
-def _is_said(condition: Condition, view: View, places: Int32Array) -> BoolArray:
-    """Of which of those places a list says something; an empty condition is about none."""
-    return holds_at(condition, view.assortment, places) if condition else np.zeros(len(places), np.bool_)
+    hidden = np.full(len(places), repeats.default == "hide")
+    if repeats.default == "hide" and repeats.show:
+        hidden &= ~holds_at(repeats.show, view.assortment, places)
+    if repeats.hide:
+        hidden |= holds_at(repeats.hide, view.assortment, places)
+    found: Int32Array = places[hidden]
+    return found

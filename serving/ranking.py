@@ -58,12 +58,12 @@ def _found(
 ) -> tuple[int, int]:
     """Which of the distinct places that is, and how many there are; a new one has come from that list.
 
-    table: open addressing, by multiplication (Knuth, The Art of Computer Programming 3, section 6.4); half of it at
-        least stays empty.
+    table: open addressing, by multiplication (Knuth, The Art of Computer Programming 3, section 6.4); as long as a power
+        of two, and half of it at least stays empty.
     """
-    slot = int((np.uint64(place) * _GOLDEN) >> np.uint64(32)) % len(table)
+    slot = int((np.uint64(place) * _GOLDEN) >> np.uint64(32)) & (len(table) - 1)
     while table[slot] != 0 and distinct[table[slot] - 1] != place:
-        slot = (slot + 1) % len(table)
+        slot = (slot + 1) & (len(table) - 1)
     if table[slot] == 0:
         distinct[known], came_from[known] = place, number
         known += 1
@@ -97,7 +97,10 @@ def _merged(
         came_from: of each the first list that has it, written.
         at: of all lists' candidates which of the distinct ones they are, written.
     """
-    table = np.zeros(2 * len(places) + 1, np.int32)  # by a place's hash, one more than which of the distinct ones it is
+    size = 2
+    while size < 2 * len(places):
+        size *= 2
+    table = np.zeros(size, np.int32)  # by a place's hash, one more than which of the distinct ones it is
     known = 0
     if judge >= 0:
         for one in range(first[judge], first[judge + 1]):

@@ -90,7 +90,7 @@ def _codes(asked: Asked, places: Int32Array) -> Int32Array:
     codes = np.full((len(caps), len(places)), NO_NAME, np.int32)
     for cap, own in zip(caps, codes, strict=True):
         if (names := asked.view.assortment.names(cap.field)) is not None:
-            own[:] = names.first[places]
+            names.first.take(places, out=own)
     return codes
 
 

@@ -100,9 +100,12 @@ def places_of(condition: Condition, assortment: Assortment) -> Int32Array:
 
 def holds_at(condition: Condition, assortment: Assortment, places: Int32Array) -> BoolArray:
     """For which of those places it holds, shape (n,), a new array."""
-    result = np.ones(len(places), np.bool_)
-    for field, wanted in condition.items():
-        result &= _mask(field, wanted, assortment)[places]
+    masks = [_mask(field, wanted, assortment) for field, wanted in condition.items()]
+    if not masks:
+        return np.ones(len(places), np.bool_)
+    result: BoolArray = masks[0].take(places)
+    for mask in masks[1:]:
+        result &= mask.take(places)
     return result
 
 
