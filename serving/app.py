@@ -55,6 +55,7 @@ def create_api(parts: Parts) -> FastAPI:
         redirect_slashes=False,  # a redirect would repeat the address that was sent
         responses=PROBLEMS,
     )
+    of_documents = list(api.router.routes)
     install(api)
     describe_problems(api)
     add_recommend(api, parts)
@@ -64,6 +65,7 @@ def create_api(parts: Parts) -> FastAPI:
     add_privacy(api, parts)
     add_models(api, parts)
     add_health(api, parts)
+    api.router.routes[:] = [route for route in api.router.routes if route not in of_documents] + of_documents
     return api
 
 

@@ -52,17 +52,22 @@ async def takes_json(request: Request) -> None:
 
     Python's reader takes UTF-16 and UTF-32 as well, and halves of surrogate pairs.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    if not is_json(request):
         raise HTTPException(415)
     try:
-        _require_utf_8(await request.body())
+        require_utf_8(await request.body())
     except UnicodeDecodeError as error:
         raise HTTPException(400) from error  # which becomes the problem that says so
 
 
-def _require_utf_8(body: bytes) -> None:
-    """Raises `UnicodeDecodeError`."""
+def is_json(request: Request) -> bool:
+    """Whether the body is sent as JSON."""
+    kind: str = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json"
+
+
+def require_utf_8(body: bytes) -> None:
+    """Raise `UnicodeDecodeError` where it is in anything else."""
     body.decode()
     if not json.detect_encoding(body).startswith("utf-8"):  # of English, UTF-16 is UTF-8 with noughts in it
         raise UnicodeDecodeError("utf-8", b"", 0, 0, "this is UTF-16 or UTF-32")

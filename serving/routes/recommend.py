@@ -31,6 +31,7 @@ from serving.problems import refused, respond
 from serving.recommend import RankedList
 from serving.request import Person, RecommendationRequest
 from serving.routes.answering import Question, afterwards, answered, count, source_of
+from serving.routes.direct import answer_directly
 from serving.routes.parts import Parts, json_reply, takes_json
 from serving.schemas import (
     AdTerms,
@@ -70,6 +71,8 @@ def add_recommend(app: FastAPI, parts: Parts) -> None:
         """What is missing for it (a store, a graph) is said in `meta.degraded`: there is a list all the same."""
         reply, background = await _replied(parts, placement, body, caller_of(request).tenant)
         return json_reply(reply, background=background)
+
+    answer_directly(app, recommend_items, RecommendBody)
 
     @app.post(
         "/v1/placements/{placement}:batch-recommend",
