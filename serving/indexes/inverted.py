@@ -20,7 +20,7 @@ from serving.indexes.partition import partition
 from serving.indexes.recall import TUNED_WITH, sample_queries, tuned
 
 _FEW = 2_000  # eligible items; so many are scored in float32 before a search has begun
-_FETCHING = 25  # a row that is fetched and scored in float32 takes as long as so many codes are looked up
+_FETCHING = 20  # a row that is fetched and scored in float32 takes as long as so many codes are looked up
 
 
 class InvertedIndex:

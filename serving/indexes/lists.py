@@ -12,11 +12,12 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from feature_store.arrays import BoolArray, Float32Array, Int32Array, Int64Array
+from feature_store.arrays import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
+from feature_store.compiled import compiled_for, read, written
 from feature_store.errors import BadInput
 from serving.candidates import Candidates
 from serving.indexes.item_matrix import ItemMatrix
-from serving.indexes.scans import best_of_lists, write_codes, write_middles
+from serving.indexes.scans import best_of_lists
 
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
 
@@ -35,7 +36,7 @@ class Lists(NamedTuple):
     """
 
     codes: UInt8Array
-    steps: Float32Array
+    steps: Float64Array
     rows: Int32Array
     first: Int64Array
     middles: Float32Array
@@ -58,18 +59,18 @@ class Lists(NamedTuple):
         codes = np.empty(matrix.vectors.shape, np.uint8)
         for begin in range(0, len(rows), _BLOCK):
             block = slice(begin, begin + _BLOCK)
-            write_codes(matrix.vectors, rows[block], least, steps, codes[block])
+            _write_codes(matrix.vectors, rows[block], least, steps, codes[block])
             between()
         middles, spread = np.zeros((count, matrix.dim), np.float32), np.zeros(count, np.float32)
-        write_middles(matrix.vectors, rows, first, middles, spread)
-        return cls(codes, steps.astype(np.float32), rows, first, middles, spread)
+        _write_middles(matrix.vectors, rows, first, middles, spread)
+        return cls(codes, steps, rows, first, middles, spread)
 
     def require(self, matrix: ItemMatrix) -> None:
         """Raise `BadInput` unless these are lists of that matrix, which a search does not look at again."""
         items, dim, count = len(matrix), matrix.dim, len(self.spread)
         due: dict[str, tuple[Any, tuple[int, ...]]] = {
             "codes": (np.uint8, (items, dim)),
-            "steps": (np.float32, (dim,)),
+            "steps": (np.float64, (dim,)),
             "rows": (np.int32, (items,)),
             "first": (np.int64, (count + 1,)),
             "middles": (np.float32, (count, dim)),
@@ -77,7 +78,7 @@ class Lists(NamedTuple):
         }
         for name, (number, shape) in due.items():
             array = getattr(self, name)
-            if array.dtype != number or array.shape != shape:
+            if array.dtype != number or array.shape != shape or not array.flags.c_contiguous:
                 raise BadInput(f"{name} of lists are {np.dtype(number)} {shape}; got {array.dtype} {array.shape}")
         if self.first[0] != 0 or self.first[-1] != items or (np.diff(self.first) < 0).any():
             raise BadInput(f"lists lie one behind the other, of {items} items in all")
@@ -108,3 +109,44 @@ def fetched(k: int, there: int) -> int:
     Eight bits change products by less than what lies between the 10th and the 50th of 100,000 clustered items.
     """
     return min(there, k + max(40, k // 4))
+
+
+@compiled_for(read(np.float32, 2), read(np.int32), read(np.float64), read(np.float64), written(np.uint8, 2))
+def _write_codes(
+    vectors: Float32Array, rows: Int32Array, least: Float64Array, steps: Float64Array, codes: UInt8Array
+) -> None:
+    """Write the codes of these rows: how many steps each number is above the least, to the nearest.
+
+    steps: a 255th of the range of each number; 0 where it has none.
+    """
+    for place in range(len(rows)):
+        for number in range(len(least)):
+            if steps[number] > 0:
+                above = np.float64(vectors[rows[place], number]) - least[number]
+                codes[place, number] = np.uint8(above / steps[number] + 0.5)
+            else:
+                codes[place, number] = 0
+
+
+@compiled_for(read(np.float32, 2), read(np.int32), read(np.int64), written(np.float32, 2), written(np.float32))
+def _write_middles(
+    vectors: Float32Array, rows: Int32Array, first: Int64Array, middles: Float32Array, spread: Float32Array
+) -> None:
+    """Write the middle and the spread of each list that has items; see `Lists`."""
+    middle = np.empty(vectors.shape[1])
+    for number in range(len(spread)):
+        held = rows[first[number] : first[number + 1]]
+        if len(held):
+            middle[:] = 0
+            for row in held:
+                for at in range(len(middle)):
+                    middle[at] += np.float64(vectors[row, at])
+            total = 0.0
+            for at in range(len(middle)):
+                middle[at] /= len(held)
+                middles[number, at] = middle[at]
+            for row in held:
+                for at in range(len(middle)):
+                    away = np.float64(vectors[row, at]) - middle[at]
+                    total += away * away
+            spread[number] = np.sqrt(total / (len(held) * len(middle)))

@@ -3,12 +3,14 @@
 A score and a row are one number of 64 bits, a key: the better item has the smaller one, and of equal scores the lower
 row. The best so far lie in a heap (Williams 1964) with the worst of them at its root, where the next has to get past
 it. Nothing here looks whether a row is within an array: `ItemMatrix`, `Lists` and `Shelf`, which call it, do.
+
+All of them stand in one file, as what compiled functions share has to.
 """
 
 import numpy as np
 
 from feature_store.arrays import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
-from feature_store.compiled import compiled_for, inner, read, written
+from feature_store.compiled import compiled_for, inner, read
 
 _ROWS, _FLOATS, _VECTORS, _MASK = read(np.int32), read(np.float32), read(np.float32, 2), read(np.bool_)
 
@@ -179,49 +181,8 @@ def best_of_both(
     return _taken(heap)
 
 
-@compiled_for(_VECTORS, _ROWS, read(np.float64), read(np.float64), written(np.uint8, 2))
-def write_codes(
-    vectors: Float32Array, rows: Int32Array, least: Float64Array, steps: Float64Array, codes: np.ndarray
-) -> None:
-    """Write the codes of these rows: how many steps each number is above the least, to the nearest.
-
-    steps: a 255th of the range of each number; 0 where it has none.
-    """
-    for place in range(len(rows)):
-        for number in range(len(least)):
-            if steps[number] > 0:
-                above = np.float64(vectors[rows[place], number]) - least[number]
-                codes[place, number] = np.uint8(above / steps[number] + 0.5)
-            else:
-                codes[place, number] = 0
-
-
-@compiled_for(_VECTORS, _ROWS, read(np.int64), written(np.float32, 2), written(np.float32))
-def write_middles(
-    vectors: Float32Array, rows: Int32Array, first: Int64Array, middles: Float32Array, spread: Float32Array
-) -> None:
-    """Write the middle and the spread of each list that has items; see `Lists`."""
-    middle = np.empty(vectors.shape[1])
-    for number in range(len(spread)):
-        held = rows[first[number] : first[number + 1]]
-        if len(held):
-            middle[:] = 0
-            for row in held:
-                for at in range(len(middle)):
-                    middle[at] += np.float64(vectors[row, at])
-            total = 0.0
-            for at in range(len(middle)):
-                middle[at] /= len(held)
-                middles[number, at] = middle[at]
-            for row in held:
-                for at in range(len(middle)):
-                    away = np.float64(vectors[row, at]) - middle[at]
-                    total += away * away
-            spread[number] = np.sqrt(total / (len(held) * len(middle)))
-
-
 @inner
-def _weights(query: Float64Array, steps: Float32Array) -> np.ndarray:
+def _weights(query: Float64Array, steps: Float64Array) -> np.ndarray:
     """What each number of a code counts, as large as 16 bits hold and a sum of 32 bits with any code."""
     largest, total = 0.0, 0.0
     for number in range(len(query)):
@@ -272,7 +233,7 @@ def _of_proposals(proposed: Int64Array, vectors: Float32Array, query: Float64Arr
 
 @compiled_for(
     read(np.uint8, 2),
-    _FLOATS,
+    read(np.float64),
     _ROWS,
     read(np.int64),
     _VECTORS,
@@ -287,7 +248,7 @@ def _of_proposals(proposed: Int64Array, vectors: Float32Array, query: Float64Arr
 )
 def best_of_lists(
     codes: np.ndarray,
-    steps: Float32Array,
+    steps: Float64Array,
     rows: Int32Array,
     first: Int64Array,
     middles: Float32Array,

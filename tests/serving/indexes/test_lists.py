@@ -21,6 +21,13 @@ def found(matrix: ItemMatrix, lists: Lists, query: np.ndarray, k: int, eligible:
     return lists.search(matrix, query, k, eligible, int(eligible.sum()), reach).places.tolist()
 
 
+def test_vectors_too_small_for_a_step_of_32_bits_have_codes_that_tell_them_apart() -> None:
+    vectors = (np.arange(3_000, dtype=np.float32) * np.float32(1e-45))[:, None]
+    query = np.full(1, 1e30, np.float32)
+    best = found(*listed(vectors), query, 5, np.ones(3_000, np.bool_), 3_000)
+    assert best == [2_999, 2_998, 2_997, 2_996, 2_995]
+
+
 @given(st.integers(1, 70), st.integers(1, 90), st.integers(1, 200), st.integers(0, 99))
 def test_all_lists_have_every_eligible_item_and_some_may_be_empty(dim: int, items: int, count: int, seed: int) -> None:
     """Of vectors as long as none of a processor's registers, too."""
