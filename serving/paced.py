@@ -194,7 +194,6 @@ class PacedProtocol(HttpToolsProtocol):
         self.logger.warning(message)
         is_between = self.reading is Reading.HEAD
         self.reading = Reading.BROKEN
-        self._unread.clear()
         if is_between:
             self.send_400_response(message)
             return

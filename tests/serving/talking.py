@@ -17,7 +17,7 @@ Client = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 class Told:
     """An app that keeps what it was sent, bodies in the pieces that it was given.
 
-    It answers `/refused` unread, and looks at `/late` late.
+    It answers `/refused` unread, looks at `/late` late, and begins with its reply to `/begun` before it has the body.
     """
 
     def __init__(self) -> None:
@@ -35,12 +35,16 @@ class Told:
         message: Message = {"more_body": True}
         if scope["path"] == "/late":
             await asyncio.sleep(0.7)
+        start: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
+        if scope["path"] == "/begun":
+            await send(start)
         while scope["path"] != "/refused" and message.get("more_body", False):
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
             pieces.append(message["body"])
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        if scope["path"] != "/begun":
+            await send(start)
         await send({"type": "http.response.body", "body": b"ok"})
 
 

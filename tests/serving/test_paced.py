@@ -60,6 +60,16 @@ def test_a_body_of_many_reads_is_taken_to_its_end() -> None:
     assert [b"".join(pieces) for pieces in app.bodies] == [body, b"next"]
 
 
+@pytest.mark.parametrize("framing", [b"content-length: 300000\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n493e0\r\n"])
+def test_the_rest_of_a_large_body_is_dropped_and_the_next_request_answered(framing: bytes) -> None:
+    app, head = Told(), b"POST /refused HTTP/1.1\r\nhost: h\r\n" + framing
+    end = b"" if b"length" in framing else b"\r\n0\r\n\r\n"
+    parts = [head, *[bytes(50_000)] * 6, end + HEAD + chunks(b"next", 1)]
+    assert replies_to(app, *parts, count=2) == [b"HTTP/1.1 200 OK"] * 2
+    assert app.bodies[0] == []
+    assert b"".join(app.bodies[1]) == b"next"
+
+
 def test_the_next_request_is_not_looked_at_before_the_reply_to_the_one_before_it() -> None:
     """Of 500 requests that come as one read the app has one at a time, and others have their turn between two."""
     app = Told()

@@ -143,6 +143,26 @@ def test_a_body_that_breaks_on_its_way_is_refused_and_the_app_hears_of_it(broken
     assert app.paths == ["/first"]
 
 
+def test_a_body_that_breaks_while_its_reply_is_on_its_way_puts_no_other_into_it() -> None:
+    received = b""
+
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal received
+        writer.write(CHUNKED.replace(b"/first", b"/begun"))
+        received = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"no chunk\r\n")
+        received += await reader.read()
+
+    asyncio.run(talk(Told(), client))
+    assert received.count(b"HTTP/1.1 ") == 1
+    assert received.endswith(b"\r\n\r\n")
+
+
+def test_the_end_of_a_head_is_looked_for_from_its_own_beginning() -> None:
+    long = b"GET / HTTP/1.1\r\nhost: h\r\na: " + b"x" * 200 + b"\r\n\r\n"
+    assert replies_to(Told(), long[:220], long[220:] + BEHIND, count=2) == [OK, OK]
+
+
 def test_the_target_is_left_as_it_was_sent() -> None:
     app, targets = Told(), ["*", "http://other/livez", "//other/livez", "/a%2Fb%20c", "/a;b=c"]
     sent = b"".join(b"GET %b?q HTTP/1.1\r\nhost: h\r\n\r\n" % target.encode() for target in targets)
