@@ -12,7 +12,14 @@ from datetime import UTC, datetime
 
 
 class JsonLines(logging.Formatter):
-    """A record as JSON: time, level, logger, message, the record's `fields`, and of an exception where it arose."""
+    """A record as JSON: time, level, logger, message, the record's `fields`, and of an exception where it arose.
+
+    worker: the number of the process in its server, for every line; None where it is the only one.
+    """
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._worker = {} if worker is None else {"worker": worker}
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -21,6 +28,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage().strip(),
+            **self._worker,
         }
         line.update(getattr(record, "fields", {}))
         if record.exc_info and record.exc_info[0] is not None:
@@ -30,9 +38,13 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
-def log_to_stderr() -> None:
-    """Let every logger of the process write JSON lines to stderr, ours from level info, others from warning."""
+def log_to_stderr(worker: int | None = None) -> None:
+    """Let every logger of the process write JSON lines to stderr, ours from level info, others from warning.
+
+    worker: see `JsonLines`. A line is one write, so that those of several processes stay apart.
+    """
     stream = logging.StreamHandler(sys.stderr)
-    stream.setFormatter(JsonLines())
+    stream.setFormatter(JsonLines(worker))
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line says them
     logging.basicConfig(level=logging.WARNING, handlers=[stream], force=True)
     logging.getLogger("serving").setLevel(logging.INFO)

@@ -1,8 +1,15 @@
 """What a server counts and measures. No label is ever made from a person, an item or an address that was asked for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+Collector = TypeVar("Collector", Counter, Histogram)
+
+_AT_HAND = 1024  # children of one collector; others are looked up
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _REQUEST = ("route", "placement", "status")  # route: its template, or "unknown"; placement: a configured one, or ""
@@ -133,3 +140,8 @@ def create_metrics() -> Metrics:
     for outcome in ("success", "failure"):
         metrics.swaps.labels("production", outcome)  # an alert on the first failure needs the 0 before it
     return metrics
+
+
+def at_hand(collector: Collector) -> Callable[..., Collector]:
+    """The collector's `labels`, which finds the children asked for lately without its lock; none may be removed."""
+    return lru_cache(maxsize=_AT_HAND)(collector.labels)

@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.metrics import Metrics
+from serving.access.shedding import WHOLE_AT
+from serving.metrics import Metrics, at_hand
 from serving.problems import framed_twice, stopping
 from serving.trace import request_id
 from serving.tracing.spans import RequestSpan
@@ -41,6 +42,7 @@ def observed(
 
     tracer: makes the span of each request; None for none.
     """
+    requests, durations = at_hand(metrics.requests), at_hand(metrics.seconds)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -76,8 +78,8 @@ def observed(
             placement = scope.get("path_params", {}).get("placement", "")
             placement = placement if placement in placements() else ""
             labels = (route, placement, status)
-            metrics.requests.labels(*labels).inc()
-            metrics.seconds.labels(*labels).observe(seconds)
+            requests(*labels).inc()
+            durations(*labels).observe(seconds)
             fields = {"route": route, "status": status, "ms": round(seconds * 1e3, 3), "request_id": identifier}
             _LOG.info("request", extra={"fields": fields})
             if span is not None:
@@ -104,13 +106,16 @@ def _limited(receive: Receive, scope: Scope, max_body_bytes: int, body_seconds: 
         nonlocal received, whole, deadline
         if int(length) > max_body_bytes:  # the server below us refuses a length that is no number
             raise HTTPException(413)
-        if deadline is None:
-            deadline = asyncio.get_running_loop().time() + body_seconds
-        try:
-            async with asyncio.timeout_at(None if whole else deadline):
-                message = await receive()
-        except TimeoutError:
-            raise HTTPException(408, headers={"connection": "close"}) from None
+        if whole or WHOLE_AT in scope.get("state", {}):  # nothing of it is waited for
+            message = await receive()
+        else:
+            if deadline is None:
+                deadline = asyncio.get_running_loop().time() + body_seconds
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, headers={"connection": "close"}) from None
         whole = not message.get("more_body", False)
         received += len(message.get("body", b""))
         if received > max_body_bytes:

@@ -7,11 +7,13 @@
 Nothing in here is about a person, and no item is ever a label.
 """
 
+import math
 from itertools import islice
 
 import numpy as np
 
-from serving.metrics import Metrics
+from feature_store.arrays import Float32Array
+from serving.metrics import Metrics, at_hand
 from serving.recommend import RankedList
 from serving.view import View
 
@@ -24,12 +26,17 @@ class Online:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._lists, self._diversity, self._age = (
+            at_hand(metrics.lists),
+            at_hand(metrics.list_diversity),
+            at_hand(metrics.list_age),
+        )
         self._shown: dict[tuple[str, str], set[str]] = {}
 
     def take(self, placement: str, view: View, ranked: RankedList) -> None:
         """Measure one reply."""
         labels = (placement, ranked.model_id or "")  # "": there is no model
-        self._metrics.lists.labels(*labels).inc()
+        self._lists(*labels).inc()
         if not ranked.items:
             self._metrics.empty_lists.labels(*labels).inc()
             return
@@ -43,10 +50,9 @@ class Online:
         self._metrics.catalogue_items.labels(*labels).set(len(view.assortment))
         places = view.assortment.places(ids)
         self._measure_diversity(labels, view, places)
-        appeared = view.assortment.appeared[places]
-        appeared = appeared[np.isfinite(appeared)]
-        if len(appeared):
-            self._metrics.list_age.labels(*labels).observe(float(np.mean(view.now - appeared)) / 3600.0)
+        appeared = [at for at in view.assortment.appeared[places].tolist() if math.isfinite(at)]
+        if appeared:
+            self._age(*labels).observe((view.now - math.fsum(appeared) / len(appeared)) / 3600.0)
 
     def _measure_diversity(self, labels: tuple[str, str], view: View, places: "np.ndarray") -> None:
         shelf = view.assortment.shelf
@@ -55,8 +61,8 @@ class Online:
             return
         directions = shelf.directions(known)
         pairs = len(known) * (len(known) - 1)
-        likeness = (float(np.sum(directions.sum(axis=0) ** 2)) - float(np.sum(directions**2))) / pairs
-        self._metrics.list_diversity.labels(*labels).observe(1.0 - likeness)
+        likeness = (_squared(np.add.reduce(directions)) - _squared(directions)) / pairs
+        self._diversity(*labels).observe(1.0 - likeness)
 
     def _forget_others(self, placement: str, model_id: str) -> None:
         """Models that came before, but for the last: two may answer at a time."""
@@ -65,3 +71,8 @@ class Online:
             del self._shown[labels]
             for gauge in (self._metrics.shown_items, self._metrics.catalogue_items):
                 gauge.remove(*labels)
+
+
+def _squared(numbers: Float32Array) -> float:
+    """The sum of their squares."""
+    return float(np.vdot(numbers, numbers))

@@ -28,7 +28,7 @@ from serving.experiments import answered_by, arms_of
 from serving.openapi import instead
 from serving.placements.settings import Placement
 from serving.problems import refused, respond
-from serving.recommend import RankedList
+from serving.recommend import RankedItem, RankedList
 from serving.request import Person, RecommendationRequest
 from serving.routes.answering import Question, afterwards, answered, count, source_of
 from serving.routes.direct import answer_directly
@@ -39,10 +39,7 @@ from serving.schemas import (
     BatchOutcome,
     BatchReply,
     ContextBody,
-    ReasonOfItem,
     RecommendBody,
-    RecommendedItem,
-    RecommendMeta,
     RecommendReply,
     StatedNoise,
 )
@@ -233,26 +230,34 @@ def _terms(terms: Terms) -> AdTerms:
 def _reply(
     ranked: RankedList, recommendation_id: str, arms: Mapping[str, str], noise: StatedNoise | None, started: float
 ) -> RecommendReply:
-    return RecommendReply(
-        recommendation_id=recommendation_id,
-        model_id=ranked.model_id,
-        experiments=dict(arms),
-        privacy_tier=ranked.privacy_tier,
-        items=[
-            RecommendedItem(
-                item_id=item.item_id,
-                score=item.score,
-                rank=item.rank,
-                source=item.source,
-                ad=None if item.ad is None else _terms(item.ad),
-                reasons=[ReasonOfItem(**reason._asdict()) for reason in item.reasons] or None,
-            )
-            for item in ranked.items
-        ],
-        meta=RecommendMeta(
-            degraded=list(ranked.degraded),
-            unknown_items=ranked.unknown_items,
-            took_ms=round((time.perf_counter() - started) * 1e3, 3),
-            noise=noise,
-        ),
+    # Checked at once: to make each part by itself takes three times as long.
+    return RecommendReply.model_validate(
+        {
+            "recommendation_id": recommendation_id,
+            "model_id": ranked.model_id,
+            "experiments": arms,
+            "privacy_tier": ranked.privacy_tier,
+            "items": [_item(item) for item in ranked.items],
+            "meta": {
+                "degraded": ranked.degraded,
+                "unknown_items": ranked.unknown_items,
+                "took_ms": round((time.perf_counter() - started) * 1e3, 3),
+                "noise": noise,
+            },
+        }
     )
+
+
+def _item(item: RankedItem) -> dict[str, object]:
+    """As `RecommendedItem` has it."""
+    entry: dict[str, object] = {
+        "item_id": item.item_id,
+        "score": item.score,
+        "rank": item.rank,
+        "source": item.source,
+    }
+    if item.ad is not None:
+        entry["ad"] = _terms(item.ad)
+    if item.reasons:
+        entry["reasons"] = [reason._asdict() for reason in item.reasons]
+    return entry

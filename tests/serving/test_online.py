@@ -5,7 +5,7 @@ import pytest
 
 from feature_store.item_schemas import Article
 from serving.assortment.assortment import Assortment
-from serving.metrics import create_metrics
+from serving.metrics import at_hand, create_metrics
 from serving.model import build_model
 from serving.online import Online
 from serving.placements.settings import Placement
@@ -60,3 +60,13 @@ def test_models_that_came_before_are_forgotten_but_for_the_last(publisher: Publi
         online.take("home", view, recommend(RecommendationRequest(3), None, view))
     kept = [sample.labels["model_id"][:5] for sample in metrics.shown_items.collect()[0].samples]
     assert kept == ["r0002", "r0003"]
+
+
+def test_a_child_at_hand_is_the_one_that_is_shown() -> None:
+    metrics = create_metrics()
+    lists = at_hand(metrics.lists)
+    for _ in range(2):
+        lists("home", "r1").inc()
+    metrics.lists.labels("home", "r1").inc()
+    assert metrics.registry.get_sample_value("hearth_lists_total", {"placement": "home", "model_id": "r1"}) == 3
+    assert metrics.registry.get_sample_value("hearth_lists_total", {"placement": "home", "model_id": "r2"}) is None
