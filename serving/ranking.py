@@ -58,8 +58,8 @@ def _found(
 ) -> tuple[int, int]:
     """Which of the distinct places that is, and how many there are; a new one has come from that list.
 
-    table: open addressing, by multiplication (Knuth, The Art of Computer Programming 3, section 6.4); as long as a power
-        of two, and half of it at least stays empty.
+    table: open addressing, by multiplication (Knuth, The Art of Computer Programming 3, section 6.4); as long as a
+        power of two, and half of it at least stays empty.
     """
     slot = int((np.uint64(place) * _GOLDEN) >> np.uint64(32)) & (len(table) - 1)
     while table[slot] != 0 and distinct[table[slot] - 1] != place:

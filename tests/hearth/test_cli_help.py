@@ -167,7 +167,7 @@ def test_a_server_does_not_import_tensorflow(trained: Trained, tmp_path: Path) -
         server.send_signal(signal.SIGTERM)
         assert server.wait(PATIENCE) == 0
     assert "serving.routes" in log.read_text()
-    assert FOREIGN.search(log.read_text()) is None
+    assert {one[1] for one in FOREIGN.finditer(log.read_text())} == {"numba", "llvmlite"}  # of its compiled loops
 
 
 def test_the_tests_above_would_find_tensorflow(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_a_server_answers_within_three_seconds_of_its_start_and_says_where(
     seconds = []
     for _ in range(2):  # the first fills the machine's caches
         begun = time.perf_counter()
-        with running(config, tmp_path) as server:
+        with running(config, tmp_path, is_fresh=True) as server:
             until(lambda: server.client.get("/readyz").status_code == 200, server.log)
             seconds.append(time.perf_counter() - begun)
             assert server.logged("listening")[0]["address"] == str(server.client.base_url)
@@ -80,13 +80,14 @@ run(ServingConfig.model_validate_json(Path(sys.argv[1]).read_bytes()), listening
             timeout=PATIENCE,
             check=True,
         )
-        assert ended.stdout.split() == [threads, "0.0005"]
+        *found, seconds = ended.stdout.split()
+        assert ({*found}, seconds) == ({threads}, "0.0005")  # numba brings a second BLAS where scipy is there
 
 
 def test_told_to_stop_a_server_finishes_what_it_has_begun(publisher: Publisher, tmp_path: Path) -> None:
     model_id = publisher.publish(draft(1))
     body = b'{"k": 3}'
-    with running(config_of(publisher, store=tmp_path / "store.sqlite"), tmp_path) as server:
+    with running(config_of(publisher, store=tmp_path / "store.sqlite"), tmp_path, is_fresh=True) as server:
         server.serves(model_id)
         address = (server.client.base_url.host, server.client.base_url.port)
         with socket.create_connection(address, timeout=PATIENCE) as connection:
@@ -106,7 +107,7 @@ def test_told_to_stop_a_server_finishes_what_it_has_begun(publisher: Publisher, 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_server_that_waits(publisher: Publisher, tmp_path: Path, number: signal.Signals) -> None:
-    with running(config_of(publisher), tmp_path) as server:
+    with running(config_of(publisher), tmp_path, is_fresh=True) as server:
         server.process.send_signal(number)
         assert server.process.wait(PATIENCE) == 0
 
@@ -157,7 +158,7 @@ def test_a_store_without_its_keys_is_said_and_keys_may_come_from_the_environment
 
     assert config.store_keys is not None
     monkeypatch.setenv(KEY_VARIABLE, config.store_keys.read_text())
-    with running(config.model_copy(update={"store_keys": None}), tmp_path) as server:
+    with running(config.model_copy(update={"store_keys": None}), tmp_path, is_fresh=True) as server:
         assert server.stop() == 0
     config.store_keys.write_text("AAAA" * 10 + "AAA=")
     file.write_text(config.model_dump_json())
