@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from feature_store.errors import HearthError
 from serving.config import ServingConfig
-from serving.server import run
+from serving.process import run
 
 
 def main(arguments: list[str]) -> str | None:

@@ -43,6 +43,8 @@ from serving.routes.privacy import add_privacy
 from serving.routes.recommend import add_recommend
 from serving.settings_files import SettingsFiles
 from serving.trials import Trials
+from serving.workers.sharing import share, tell_counts, tell_taken
+from serving.workers.siblings import NoSiblings, Siblings
 
 
 def create_api(parts: Parts) -> FastAPI:
@@ -88,19 +90,24 @@ def create_app(
     registry: Registry,
     recall: RecallProbe,
     tracer: Tracer | None = None,
+    siblings: Siblings | None = None,
 ) -> ASGIApp:
     """All of it, from the request's id to the reply.
 
     The caller opens and closes the stores, and runs the watch, the desk and the probe, and looks at the files.
 
     tracer: makes the spans of requests; None for none.
+    siblings: the workers beside this one; None for none.
     """
+    siblings = siblings or NoSiblings()
     people = People(stores, config.store_timeout_seconds)
     for way, breaker in (("read", people.reading), ("write", people.writing)):
         metrics.store_paused.labels(way).set_function(partial(_is_open, breaker))
     metrics.ads_paused.set_function(lambda: float(desk.is_paused))
     neighbourhood = Neighbourhood(graph, stores.events, config.store_timeout_seconds)
-    feedback = FeedbackByTenant(3600.0 * config.feedback_half_life_hours, config.feedback_items)
+    feedback = FeedbackByTenant(
+        3600.0 * config.feedback_half_life_hours, config.feedback_items, partial(tell_counts, siblings)
+    )
     parts = Parts(
         config,
         live,
@@ -117,12 +124,15 @@ def create_app(
         erasures=Erasures(stores, partial(_further, graph, desk)),
         registry=registry,
         recall=recall,
+        siblings=siblings,
     )
+    allowances = Allowances(tell=partial(tell_taken, siblings))
+    share(parts, allowances)
     api = create_api(parts)
     turn_away = turning_away(api.router.routes, metrics.turned_away)
     app = shedding(api, config.max_under_way, config.queue_seconds, turn_away)
     if files.keys is not None:
-        app = guarded(app, files.keys, Allowances(), turn_away, open_metrics=config.open_metrics)
+        app = guarded(app, files.keys, allowances, turn_away, open_metrics=config.open_metrics)
     app = allowing(app, config.allowed_origins)
     return observed(app, metrics, files.placements, config.max_body_bytes, config.body_seconds, tracer)
 

@@ -3,7 +3,8 @@
 A reply is remembered by its recommendation id alone: which placement, model and part of an experiment it came from and
 which items it had, and not for whom it was. Events that name the id are counted there, of each of its items one show
 and one click: whoever sends more, or names other items, changes nothing. Each server remembers its own replies, in
-memory: what another one answered, or answered too long ago, is counted nowhere.
+memory: what another one answered, or answered too long ago, is counted nowhere. The workers of one server tell each
+other of events that name a reply which is none of theirs.
 """
 
 from collections import OrderedDict
@@ -77,6 +78,10 @@ class Attribution:
         while self._replies and self._is_too_much(now):
             _, gone = self._replies.popitem(last=False)
             self._items -= len(gone.items)
+
+    def knows(self, recommendation_id: str, now: float) -> bool:
+        """Whether the reply is remembered here."""
+        return self._known(recommendation_id, now) is not None
 
     def count(self, recommendation_id: str, item_id: str, what: Counted, now: float) -> Origin | None:
         """Count an item of a reply as shown, or as clicked: where the reply came from.

@@ -54,6 +54,9 @@ class ServingConfig(BaseModel):
     )
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8080, ge=0, le=65535, description="0: any free port; the address is logged")
+    workers: int = Field(
+        default=1, ge=1, le=64, description="processes that answer at the address; several need a store that they share"
+    )
     items: Path | None = Field(
         default=None, description="SQLite file of the catalogues; absent: what can be shown is what the model knows"
     )
@@ -187,6 +190,8 @@ class ServingConfig(BaseModel):
             raise ValueError("ad_counters is a file beside store; a redis holds the counters of ads itself")
         if self.items is not None and self.items_redis is not None:
             raise ValueError("items and items_redis are two places for the same; name one of them")
+        if self.workers > 1 and self.store is None and self.redis is None:
+            raise ValueError("several workers cannot share what is kept in memory; name a store or a redis")
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@
     ├── UnknownErasure            no such receipt was given here, or long ago
     ├── UnknownCatalogueItem      the catalogue has no item of that id
     ├── ModelTooLarge             a checkpoint would take more memory than a model may
+    ├── WorkersEnded              a process of the server cannot begin, or has ended again and again
     └── NoModel                   nothing has been promoted that could be loaded yet
 
 None of them knows HTTP; `serving.error_problems` says what each becomes there.
@@ -69,6 +70,10 @@ class UnknownPlacement(HearthError):
 
 class NoModel(HearthError):
     """Nothing has been promoted that could be loaded yet."""
+
+
+class WorkersEnded(HearthError):
+    """A process of the server cannot begin, has ended again and again, or did not end when it was told to."""
 
 
 class ModelTooLarge(HearthError):

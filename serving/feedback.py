@@ -1,11 +1,13 @@
 """Feedback: how often each item was shown and clicked lately, whoever it was that saw it, by tenant.
 
 Counts are halved with time, so that an item which nobody clicks any more loses its old clicks. They are of items alone:
-nothing in here says who clicked. They are kept in memory, by each server for itself, and are gone with it.
+nothing in here says who clicked. They are kept in memory, by each server for itself, and are gone with it; the workers
+of one server tell each other what they count.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import chain, islice
 from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary
@@ -22,6 +24,10 @@ MOST_ITEMS = 100_000  # about 25 MB
 
 _WEIGHTS = EventWeights()
 _SHOWN = "impression"
+
+
+def _nobody(item_id: str, shows: float, clicks: float) -> None:
+    """A server that is one process tells nobody."""
 
 
 class Counts(NamedTuple):
@@ -72,12 +78,18 @@ class Feedback:
 
     half_life_seconds: after which what was counted counts half.
     most: items; where there are more, those of which nothing was heard for longest are forgotten.
+    tell: called with the item, shows and clicks of all that is taken.
     """
 
-    def __init__(self, half_life_seconds: float = HALF_LIFE_SECONDS, most: int = MOST_ITEMS) -> None:
+    def __init__(
+        self,
+        half_life_seconds: float = HALF_LIFE_SECONDS,
+        most: int = MOST_ITEMS,
+        tell: Callable[[str, float, float], None] = _nobody,
+    ) -> None:
         if not half_life_seconds > 0 or most < 1:
             raise BadInput(f"feedback halves in some time, of some items; got {half_life_seconds} s, {most} items")
-        self._half_life, self._most = half_life_seconds, most
+        self._half_life, self._most, self._tell = half_life_seconds, most, tell
         self._counts: OrderedDict[str, _Count] = OrderedDict()
         self._news: list[str] = []  # items in the order in which they came into the counts
         self._told: WeakKeyDictionary[Places, _Told] = WeakKeyDictionary()
@@ -93,11 +105,19 @@ class Feedback:
         clicked = set()
         for event in events:
             if event.event == _SHOWN:
-                self._add(event.item_id, 1.0, 0.0, now)
+                self._take(event.item_id, 1.0, 0.0, now)
             elif event.event not in _WEIGHTS.hiding and _WEIGHTS.of(event.vertical, event.event) > 0:
                 clicked.add((event.user_id, event.item_id))
         for _, item_id in clicked:
-            self._add(item_id, 0.0, 1.0, now)
+            self._take(item_id, 0.0, 1.0, now)
+
+    def hear(self, item_id: str, shows: float, clicks: float, now: float) -> None:
+        """Count what another process of this server has taken."""
+        self._add(item_id, shows, clicks, now)
+
+    def _take(self, item_id: str, shows: float, clicks: float, now: float) -> None:
+        self._add(item_id, shows, clicks, now)
+        self._tell(item_id, shows, clicks)
 
     def counts(self, item_ids: Sequence[str], now: float) -> Counts:
         """What was counted of these items, as it counts at that time (seconds since 1970)."""
@@ -161,14 +181,22 @@ class FeedbackByTenant:
     """Counts that one tenant's people make are another's nowhere: each has its own, and so has who has no tenant.
 
     Tenants are those of API keys, so there are not many; `most` items are counted for each.
+
+    tell: called with the tenant, the item, shows and clicks of all that is taken.
     """
 
-    def __init__(self, half_life_seconds: float = HALF_LIFE_SECONDS, most: int = MOST_ITEMS) -> None:
-        self._half_life, self._most = half_life_seconds, most
-        self._by_tenant: dict[str | None, Feedback] = {None: Feedback(half_life_seconds, most)}
+    def __init__(
+        self,
+        half_life_seconds: float = HALF_LIFE_SECONDS,
+        most: int = MOST_ITEMS,
+        tell: Callable[[str | None, str, float, float], None] | None = None,
+    ) -> None:
+        self._half_life, self._most, self._tell = half_life_seconds, most, tell
+        self._by_tenant: dict[str | None, Feedback] = {}
 
     def of(self, tenant: str | None) -> Feedback:
         """That tenant's counts."""
         if tenant not in self._by_tenant:
-            self._by_tenant[tenant] = Feedback(self._half_life, self._most)
+            tell = _nobody if self._tell is None else partial(self._tell, tenant)
+            self._by_tenant[tenant] = Feedback(self._half_life, self._most, tell)
         return self._by_tenant[tenant]

@@ -45,6 +45,7 @@ from serving.ads.places import LivePlaces
 from serving.app import create_app
 from serving.assortment.following import follow
 from serving.assortment.stock import Stock
+from serving.binding import bound
 from serving.config import ServingConfig
 from serving.connections import http_settings
 from serving.indexing import IndexSettings, keep_indexed
@@ -60,6 +61,7 @@ from serving.sweep import keep_folded_in
 from serving.tracing.opening import exporting
 from serving.trials import Trials
 from serving.watched_file import WatchedFile, watch
+from serving.workers.siblings import NoSiblings, Siblings
 
 _LOG = logging.getLogger("serving.server")
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
@@ -68,25 +70,28 @@ _WAITING_CONNECTIONS = 2048  # that the kernel keeps for us until we accept them
 _LAST_TRACES_SECONDS = 5.0  # that a receiver of traces which does not answer holds up the end, at most
 
 
-def run(config: ServingConfig, listening: Callable[[str], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. The log goes to stderr; stdout is not written to.
+def run(
+    config: ServingConfig, listening: Callable[[str], None] | None = None, siblings: Siblings | None = None
+) -> None:
+    """Serve by this process, until SIGTERM or SIGINT. The log goes to stderr; stdout is not written to.
 
     BLAS gets one thread, unless the environment says how many (`OPENBLAS_NUM_THREADS`): requests are what runs side by
     side here, and on a busy machine a product that was shared out waits for its last thread. Python's threads give way
     to the event loop after half a millisecond, of the whole process: a swap's own thread else keeps requests for five.
 
     listening: called with the address, such as `http://127.0.0.1:8080`, once requests are accepted.
+    siblings: the workers beside this one; None where the server is one process.
 
     Raises:
         BadInput: a trusted key cannot be read, or there are no keys for the store.
         StoreError: the store cannot be opened.
         OSError: the address cannot be listened on.
     """
-    log_to_stderr()
+    log_to_stderr(None if siblings is None else siblings.number)
     sys.setswitchinterval(_SWITCH_SECONDS)
     selector = PolledSelector()
     with _blas_threads(), asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selector)) as runner:
-        runner.run(serve(config, listening, lambda: selector.unread_since))
+        runner.run(serve(config, listening, lambda: selector.unread_since, siblings))
 
 
 def _blas_threads() -> AbstractContextManager[object]:
@@ -97,6 +102,7 @@ async def serve(
     config: ServingConfig,
     listening: Callable[[str], None] | None = None,
     unread_since: Callable[[], float] = time.monotonic,
+    siblings: Siblings | None = None,
 ) -> None:
     """As `run`, within a running event loop, leaving the log as it is; cancelling it is like SIGTERM.
 
@@ -106,8 +112,10 @@ async def serve(
     trusted = TrustedKeys(PublicKey.load(path) for path in config.trusted_keys)
     registry = Registry(config.registry, trusted, config.copies)
     files = read_files(config, metrics)
-    with _bound(config) as bound, exporting(config.traces, metrics.registry) as export:
+    is_worker, siblings = siblings is not None, siblings or NoSiblings()
+    with bound(config, shared=is_worker) as taken, exporting(config.traces, metrics.registry) as export:
         async with (
+            siblings.joined(),
             _stores(config) as stores,
             _graph(config) as graph,
             _catalogues(config) as catalogues,
@@ -138,7 +146,6 @@ async def serve(
                 "catalogues": lambda: follow(
                     lambda: (*live.stock.followers(), *shadow.stock.followers()), config.catalogue_seconds
                 ),
-                "folding in": lambda: keep_folded_in(live, stores, config.watch_seconds),
                 "ads": lambda: desk.run(lambda: _books(config)),
                 "recall": recall.run,
                 "indexing": lambda: keep_indexed(
@@ -149,6 +156,8 @@ async def serve(
                 # One for each file: one that cannot be dealt with leaves the others watched.
                 **{file.what: partial(watch, (file,), config.watch_seconds) for file in files.watched},
             }
+            if siblings.number == 0:  # once for all workers
+                aside["folding in"] = lambda: keep_folded_in(live, stores, config.watch_seconds)
             beside += [tasks.create_task(outliving(what, task, config.watch_seconds)) for what, task in aside.items()]
             await _listen(
                 create_app(
@@ -164,8 +173,9 @@ async def serve(
                     registry=registry,
                     recall=recall,
                     tracer=None if export is None else export.tracer,
+                    siblings=siblings,
                 ),
-                bound,
+                taken,
                 config,
                 files.certificate,
                 listening,
@@ -236,20 +246,9 @@ async def _catalogues(config: ServingConfig) -> AsyncIterator[ItemStore | None]:
         yield None
 
 
-@contextmanager
-def _bound(config: ServingConfig) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    # The protocol is named because asyncio turns Nagle's algorithm off only where it is; a reply is two small
-    # writes, and with Nagle the second waits for the client's delayed acknowledgement of the first: 40 ms.
-    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as bound:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((config.host, config.port))
-        yield bound
-
-
 async def _listen(
     app: ASGIApp,
-    bound: socket.socket,
+    taken: socket.socket,
     config: ServingConfig,
     certificate: WatchedFile[ssl.SSLContext] | None,
     listening: Callable[[str], None] | None,
@@ -263,18 +262,19 @@ async def _listen(
     stopping = asyncio.Event()
     context = None if certificate is None else lambda *_: always_latest(lambda: certificate.value)
     settings = http_settings(app, config, stopping, unread_since, context)
-    host, port = bound.getsockname()[:2]
+    host, port = taken.getsockname()[:2]
     scheme = "http" if certificate is None else "https"
     address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-    server = _Server(settings, address, stopping, listening, finish)
-    serving = asyncio.create_task(server.serve([bound]))
+    whose = "worker " if config.workers > 1 else ""
+    server = _Server(settings, address, stopping, listening, finish, whose)
+    serving = asyncio.create_task(server.serve([taken]))
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
         server.should_exit = True
         await serving
         raise
-    _LOG.info("stopped")
+    _LOG.info(f"{whose}stopped")
 
 
 class _Server(uvicorn.Server):
@@ -292,9 +292,11 @@ class _Server(uvicorn.Server):
         stopping: asyncio.Event,
         listening: Callable[[str], None] | None,
         finish: Callable[[float], Awaitable[None]] | None,
+        whose: str,
     ) -> None:
         super().__init__(config)
         self._address, self._stopping, self._listening, self._finish = address, stopping, listening, finish
+        self._whose = whose
         self._drain_seconds = config.timeout_graceful_shutdown or 0
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -306,9 +308,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        for bound in sockets or ():
-            bound.listen(_WAITING_CONNECTIONS)  # again: to asyncio, the backlog is also how many it accepts at once
-        _LOG.info("listening", extra={"fields": {"address": self._address}})
+        for taken in sockets or ():
+            taken.listen(_WAITING_CONNECTIONS)  # again: to asyncio, the backlog is also how many it accepts at once
+        _LOG.info(f"{self._whose}listening", extra={"fields": {"address": self._address}})
         if self._listening is not None:
             self._listening(self._address)
 

@@ -1,7 +1,9 @@
 """How often a key may ask: a token bucket for its rate, and a quota for its day.
 
 Each server counts for itself, in memory: of two replicas each lets through what a key is allowed, and a restart begins
-anew. What has to hold for all of them together stands in front of them.
+anew. What has to hold for all of them together stands in front of them. The workers of one server tell each other what
+they let through, so a key has its rate and quota once: what comes to several within the same moment may be more, and is
+paid back.
 """
 
 import time
@@ -38,14 +40,32 @@ class Beyond(NamedTuple):
     seconds: int
 
 
+class Taken(NamedTuple):
+    """Requests of one key that were let through.
+
+    rate, burst: of the key; None where it has no rate.
+    """
+
+    name: str
+    number: int
+    rate: float | None
+    burst: int | None
+
+
 class Allowances:
     """What is left of each key's rate and quota.
 
     steady: seconds that never go back. clock: seconds since 1970, for what day it is.
+    tell: called with all that is taken.
     """
 
-    def __init__(self, steady: Callable[[], float] = time.monotonic, clock: Callable[[], float] = time.time) -> None:
-        self._steady, self._clock = steady, clock
+    def __init__(
+        self,
+        steady: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
+        tell: Callable[["Taken"], None] = lambda _: None,
+    ) -> None:
+        self._steady, self._clock, self._tell = steady, clock, tell
         self._buckets: dict[str, Bucket] = {}
         self._asked: dict[str, tuple[int, int]] = {}  # the day, and how often since it began
 
@@ -65,6 +85,7 @@ class Allowances:
             self._buckets[caller.name] = Bucket(bucket.tokens - 1.0, bucket.at)
         if key.per_day is not None:
             self._asked[caller.name] = today, asked + 1
+        self._told(caller, 1)
         return None
 
     def take_more(self, caller: Caller, number: int) -> Beyond | None:
@@ -84,7 +105,24 @@ class Allowances:
         if key.per_second is not None:
             bucket = self._bucket(caller.name, key.per_second, key.burst or max(1, ceil(key.per_second)))
             self._buckets[caller.name] = Bucket(bucket.tokens - number, bucket.at)
+        self._told(caller, number)
         return None
+
+    def hear(self, taken: Taken) -> None:
+        """Count what another process of this server has let through; the bucket may owe then."""
+        today = int(self._clock() // _DAY)
+        day, asked = self._asked.get(taken.name, (today, 0))
+        self._asked[taken.name] = today, (asked if day == today else 0) + taken.number
+        if taken.rate is not None and taken.burst is not None:
+            bucket = self._bucket(taken.name, taken.rate, taken.burst)
+            self._buckets[taken.name] = Bucket(bucket.tokens - taken.number, bucket.at)
+
+    def _told(self, caller: Caller, number: int) -> None:
+        key = caller.key
+        if key.per_second is None and key.per_day is None:
+            return
+        burst = None if key.per_second is None else key.burst or max(1, ceil(key.per_second))
+        self._tell(Taken(caller.name, number, key.per_second, burst))
 
     def _bucket(self, name: str, rate: float, burst: int) -> Bucket:
         now = self._steady()

@@ -4,16 +4,16 @@ import asyncio
 import importlib.metadata
 
 from fastapi import FastAPI
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from serving.assortment.following import measure
 from serving.live import LiveModel
 from serving.openapi import OPEN_TO_ALL, described
 from serving.problems import respond, unready
 from serving.replies import Liveness, Readiness
 from serving.routes.parts import Parts
 from serving.schemas import Version
+from serving.workers.sharing import all_samples
 
 
 def add_health(app: FastAPI, parts: Parts) -> None:
@@ -47,9 +47,11 @@ def add_health(app: FastAPI, parts: Parts) -> None:
 
     @app.get("/metrics", operation_id="get_metrics", summary="For Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
-        """What this process has counted and measured. A server may be told to give it without a key."""
-        measure((*parts.live.stock.followers(), *parts.trials.shadow.stock.followers()), parts.metrics)
-        return Response(generate_latest(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        """What this server has counted and measured. It may be told to give it without a key.
+
+        Of a server that is several processes each sample says whose it is, by the label `worker`.
+        """
+        return Response(await all_samples(parts), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/version", operation_id="get_version", summary="What runs here", openapi_extra=OPEN_TO_ALL)
     async def version() -> Version:

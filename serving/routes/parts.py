@@ -24,6 +24,7 @@ from serving.people import People
 from serving.recall import RecallProbe
 from serving.settings_files import SettingsFiles
 from serving.trials import Trials
+from serving.workers.siblings import Siblings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +46,7 @@ class Parts:
     erasures: Erasures = field(kw_only=True)
     registry: Registry = field(kw_only=True)
     recall: RecallProbe = field(kw_only=True)
+    siblings: Siblings = field(kw_only=True)
 
 
 async def takes_json(request: Request) -> None:
