@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
+import serving.server  # noqa: F401 - imported once for all servers
 from serving.__main__ import main
 
 ROOT = Path(__file__).parents[2]
