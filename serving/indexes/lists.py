@@ -32,7 +32,7 @@ class Lists(NamedTuple):
     rows: of the matrix, whose codes they are, ascending within a list, shape (items,).
     first: where each list begins, and at the end how many items there are, shape (lists + 1,).
     middles: the mean vector of each list, zero of an empty one, shape (lists, dim).
-    spread: of each list, the root mean square of a number of (item - middle), shape (lists,).
+    spread: of each list, the root mean squares of the numbers of (item - middle), shape (lists, dim).
     """
 
     codes: UInt8Array
@@ -61,7 +61,7 @@ class Lists(NamedTuple):
             block = slice(begin, begin + _BLOCK)
             _write_codes(matrix.vectors, rows[block], least, steps, codes[block])
             between()
-        middles, spread = np.zeros((count, matrix.dim), np.float32), np.zeros(count, np.float32)
+        middles, spread = np.zeros((2, count, matrix.dim), np.float32)
         _write_middles(matrix.vectors, rows, first, middles, spread)
         return cls(codes, steps, rows, first, middles, spread)
 
@@ -74,7 +74,7 @@ class Lists(NamedTuple):
             "rows": (np.int32, (items,)),
             "first": (np.int64, (count + 1,)),
             "middles": (np.float32, (count, dim)),
-            "spread": (np.float32, (count,)),
+            "spread": (np.float32, (count, dim)),
         }
         for name, (number, shape) in due.items():
             array = getattr(self, name)
@@ -128,7 +128,7 @@ def _write_codes(
                 codes[place, number] = 0
 
 
-@compiled_for(read(np.float32, 2), read(np.int32), read(np.int64), written(np.float32, 2), written(np.float32))
+@compiled_for(read(np.float32, 2), read(np.int32), read(np.int64), written(np.float32, 2), written(np.float32, 2))
 def _write_middles(
     vectors: Float32Array, rows: Int32Array, first: Int64Array, middles: Float32Array, spread: Float32Array
 ) -> None:
@@ -141,12 +141,13 @@ def _write_middles(
             for row in held:
                 for at in range(len(middle)):
                     middle[at] += np.float64(vectors[row, at])
-            total = 0.0
+            total = np.zeros(len(middle))
             for at in range(len(middle)):
                 middle[at] /= len(held)
                 middles[number, at] = middle[at]
             for row in held:
                 for at in range(len(middle)):
                     away = np.float64(vectors[row, at]) - middle[at]
-                    total += away * away
-            spread[number] = np.sqrt(total / (len(held) * len(middle)))
+                    total[at] += away * away
+            for at in range(len(middle)):
+                spread[number, at] = np.sqrt(total[at] / len(held))

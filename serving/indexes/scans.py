@@ -18,6 +18,7 @@ _NONE = 2**63 - 1  # behind every key
 _ROW = 2**32 - 1  # the bits of a key that say which row
 _LEAST = -(2**31)  # of 32 bits, as the numbers below are the largest of some bits
 _LARGEST_CODE, _LARGEST_WEIGHT, _LARGEST_SUM = 2**8 - 1, 2**15 - 1, 2**31 - 1
+_AHEAD = 2.5  # standard deviations that the best of 150 normal numbers is above the mean
 _AT_A_TIME = 512  # codes of a list of which is looked up whether they are eligible, before any is scored
 _OF_THOSE_THERE = 0.9  # more of what is eligible is never looked for
 
@@ -202,17 +203,18 @@ def _weights(query: Float64Array, steps: Float64Array) -> np.ndarray:
 def _by_promise(middles: Float32Array, spread: Float32Array, query: Float64Array) -> Int64Array:
     """The lists in a heap, the most promising at its root; of those that promise alike the first.
 
-    A list promises its middle's product with the query, and of its items' distance from the middle one standard
-    deviation in the direction of the query.
+    A list promises what its best item is to have: its middle's product with the query, and some standard deviations of
+    its items' products. The numbers of a vector are taken to vary each for itself.
     """
     narrow = query.astype(np.float32)
-    length = np.float32(np.sqrt(np.sum(query * query)))
     heap = np.empty(len(spread), np.int64)
     for number in range(len(spread)):
-        promise = np.float32(0)
+        promise, variance = np.float32(0), np.float32(0)
         for at in range(len(narrow)):
             promise += middles[number, at] * narrow[at]
-        heap[number] = -_key(np.float32(promise + length * spread[number]), number)
+            away = spread[number, at] * narrow[at]
+            variance += away * away
+        heap[number] = -_key(np.float32(promise + np.float32(_AHEAD) * np.sqrt(variance)), number)
     for at in range(len(heap) // 2 - 1, -1, -1):
         _put(heap, len(heap), at, heap[at])
     return heap
@@ -237,7 +239,7 @@ def _of_proposals(proposed: Int64Array, vectors: Float32Array, query: Float64Arr
     _ROWS,
     read(np.int64),
     _VECTORS,
-    _FLOATS,
+    _VECTORS,
     _VECTORS,
     _FLOATS,
     _MASK,

@@ -53,11 +53,14 @@ def test_codes_tell_who_is_best_by_queries_of_any_length_and_vectors_of_any_numb
     assert found(*listed(vectors), query, 10, np.ones(3_000, np.bool_), 3_000) == best
 
 
-def test_codes_are_to_the_nearest_step_between_the_least_and_the_most() -> None:
+def test_codes_are_to_the_nearest_step_and_middles_are_means_with_the_deviations_from_them() -> None:
     vectors = clustered(500, 7, seed=1)
     vectors[:, 3] = 4
     vectors[0], vectors[1] = vectors.min(axis=0), vectors.max(axis=0)
     _, lists = listed(vectors, 5)
+    held = vectors[lists.rows[lists.first[2] : lists.first[3]]].astype(np.float64)
+    assert lists.middles[2] == pytest.approx(held.mean(axis=0), rel=1e-5)
+    assert lists.spread[2] == pytest.approx(held.std(axis=0), rel=1e-5)
     least = vectors.min(axis=0)
     assert np.abs(least + lists.codes * lists.steps - vectors[lists.rows]).max() <= 0.501 * lists.steps.max()
     assert (lists.codes[:, 3] == 0).all()
@@ -86,6 +89,15 @@ def test_few_lists_are_looked_at_where_few_are_enough_and_more_where_the_eligibl
     assert found(matrix, lists, vectors[0], 50, every, 1) == found(matrix, lists, vectors[0], 50, every, 4_000)
     beyond = found(matrix, lists, vectors[0], 10, behind, 400)
     assert beyond == found(matrix, lists, vectors[0], 10, behind, 4_000)
+
+
+def test_a_list_promises_what_its_best_may_have_in_the_direction_of_the_query() -> None:
+    """One item of many has what is wanted; in another list all have a little of it, and much that is not asked for."""
+    one, all_ = np.zeros((100, 2), np.float32), np.full((100, 2), 0.2, np.float32)
+    one[7, 0], all_[::2, 1], all_[1::2, 1] = 10, 5, -5
+    matrix = ItemMatrix.of(np.concatenate([all_, one]))
+    lists = Lists.of(matrix, np.repeat([0, 1], 100), 2)
+    assert found(matrix, lists, np.array([1, 0], np.float32), 1, np.ones(200, np.bool_), 1) == [107]
 
 
 def test_more_are_proposed_than_are_wanted_and_never_more_than_there_are() -> None:
@@ -119,7 +131,7 @@ def test_vectors_and_questions_may_lie_in_memory_as_they_like(order: str) -> Non
         ("first", np.array([0, 7, 6], np.int64), "one behind the other"),
         ("first", np.array([1, 3, 6], np.int64), "one behind the other"),
         ("middles", np.zeros((3, 2), np.float32), "middles of lists"),
-        ("spread", np.zeros(3, np.float32), "lists are"),
+        ("spread", np.zeros((2, 3), np.float32), r"spread of lists are float32 \(2, 2\)"),
     ],
 )
 def test_lists_of_another_matrix_are_refused(name: str, wrong: np.ndarray, message: str) -> None:
