@@ -50,6 +50,9 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that answer; several need a --store, and share the items.")
+    ] = 1,
     placements: Annotated[
         Path | None, typer.Option(help="File of placements, .toml or .json; read again when it changes.")
     ] = None,
@@ -103,7 +106,7 @@ def serve(
     from feature_store.item_store_opening import is_redis
     from hearth.cells import redis_settings as settings_of
     from serving.config import ServingConfig, is_loopback
-    from serving.server import run
+    from serving.process import run
 
     for option, given in (
         ("--store-key", store_key),
@@ -115,6 +118,8 @@ def serve(
             raise BadInput(f"{option} is for the place of --store; name that too")
     if api_keys is None and not open_to_all and not is_loopback(host):
         raise BadInput(f"whoever reaches {host} could ask for anybody: name --api-keys, or say --open if that is meant")
+    if workers > 1 and store is None:
+        raise BadInput("several --workers cannot share what is kept in memory; name a --store")
     place = _registry(registry)
     redis = None if store is None else settings_of(store, redis_settings)
     items_redis = None if items is None else settings_of(items, redis_settings if is_redis(items) else None)
@@ -136,6 +141,7 @@ def serve(
         bundles=bundles,
         host=host,
         port=port,
+        workers=workers,
         placements_file=placements,
         index=index,
         index_folder=index_folder,

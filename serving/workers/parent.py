@@ -29,9 +29,9 @@ from serving.workers.start import Start
 
 _LOG = logging.getLogger("serving.workers")
 _GRACE_SECONDS = 8.0  # beyond what requests may take, for all else that a worker does at its end
-_FIRST_WAIT, _LONGEST_WAIT = 0.1, 30.0  # seconds between a worker's end and its next start
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds between a worker's end and its next start
 _LIVED_SECONDS = 60.0  # after which an end is the first again
-_MOST_ENDS = 5  # of a worker in a row, none of which came to listen
+_MOST_ENDS = 3  # of a worker in a row, none of which came to listen
 
 
 def run_workers(config: ServingConfig, listening: Callable[[str], None] | None = None) -> None:
@@ -116,7 +116,7 @@ class _Parent:
 
     async def _keep(self, number: int) -> None:
         """Have that worker run until all stop."""
-        wait, ends = _FIRST_WAIT, 0
+        wait, ends = _FIRST_WAIT / 2, 0
         while not self._stopping.is_set():
             began = time.monotonic()
             end = await self._run(number)
