@@ -7,13 +7,15 @@ of them, and so are the filters of a request.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from feature_store.arrays import BoolArray, Int32Array
-from serving.assortment.assortment import Assortment
+
+if TYPE_CHECKING:  # a parent of workers reads conditions, and has no use for compiled loops over items
+    from serving.assortment.assortment import Assortment
 
 LONGEST_NAME = 256
 MOST_NAMES = 100  # in one field of a condition
@@ -68,7 +70,7 @@ Condition: TypeAlias = Annotated[Mapping[_Name, _Wanted], Field(max_length=MOST_
 """Field -> names, of which an item has at least one, or the range of its number; all fields must hold."""
 
 
-def unknown_fields(condition: Condition, assortment: Assortment) -> list[str]:
+def unknown_fields(condition: Condition, assortment: "Assortment") -> list[str]:
     """Fields that no item of the assortment has, or that hold numbers where names are asked for, or the other way."""
     return [
         field
@@ -78,7 +80,7 @@ def unknown_fields(condition: Condition, assortment: Assortment) -> list[str]:
     ]
 
 
-def holds(condition: Condition, assortment: Assortment) -> BoolArray:
+def holds(condition: Condition, assortment: "Assortment") -> BoolArray:
     """For which items it holds, shape (places,), not to be written to; an empty one holds for all."""
     masks = [_mask(field, wanted, assortment) for field, wanted in condition.items()]
     if len(masks) == 1:
@@ -89,7 +91,7 @@ def holds(condition: Condition, assortment: Assortment) -> BoolArray:
     return result
 
 
-def places_of(condition: Condition, assortment: Assortment) -> Int32Array:
+def places_of(condition: Condition, assortment: "Assortment") -> Int32Array:
     """Where the items stand for which it holds, ascending, not to be written to; an empty one holds for all."""
     if not condition:
         return np.arange(len(assortment), dtype=np.int32)
@@ -98,7 +100,7 @@ def places_of(condition: Condition, assortment: Assortment) -> Int32Array:
     return places[holds_at(dict(further), assortment, places)] if further else places
 
 
-def holds_at(condition: Condition, assortment: Assortment, places: Int32Array) -> BoolArray:
+def holds_at(condition: Condition, assortment: "Assortment", places: Int32Array) -> BoolArray:
     """For which of those places it holds, shape (n,), a new array."""
     masks = [_mask(field, wanted, assortment) for field, wanted in condition.items()]
     if not masks:
@@ -109,19 +111,19 @@ def holds_at(condition: Condition, assortment: Assortment, places: Int32Array) -
     return result
 
 
-def _mask(field: str, wanted: tuple[str, ...] | Range, assortment: Assortment) -> BoolArray:
+def _mask(field: str, wanted: tuple[str, ...] | Range, assortment: "Assortment") -> BoolArray:
     """For which items one field of a condition holds; as long as the catalogue stays, it is worked out once."""
     return assortment.kept.mask((field, wanted), assortment.version, _making(field, wanted, assortment))
 
 
-def _making(field: str, wanted: tuple[str, ...] | Range, assortment: Assortment) -> Callable[[], BoolArray]:
+def _making(field: str, wanted: tuple[str, ...] | Range, assortment: "Assortment") -> Callable[[], BoolArray]:
     def make() -> BoolArray:
         return _within(wanted, field, assortment) if isinstance(wanted, Range) else _among(wanted, field, assortment)
 
     return make
 
 
-def _within(wanted: Range, field: str, assortment: Assortment) -> BoolArray:
+def _within(wanted: Range, field: str, assortment: "Assortment") -> BoolArray:
     """What has no number is in no range: nothing is above or below NaN."""
     numbers = assortment.numbers(field)
     if numbers is None:
@@ -131,7 +133,7 @@ def _within(wanted: Range, field: str, assortment: Assortment) -> BoolArray:
     return (numbers >= lowest) & (numbers <= highest)
 
 
-def _among(wanted: tuple[str, ...], field: str, assortment: Assortment) -> BoolArray:
+def _among(wanted: tuple[str, ...], field: str, assortment: "Assortment") -> BoolArray:
     found = np.zeros(len(assortment), np.bool_)
     names = assortment.names(field)
     if field == ITEM_ID:
