@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from serving.alone import alone_in
 from serving.indexes.choice import IndexName, choose_index, quickest
 from serving.indexes.item_index import ItemIndex, Kind
 from serving.indexes.latest import LatestIndex
@@ -110,16 +111,34 @@ def _found_or_built(
     settings: IndexSettings,
     between: Callable[[], None],
 ) -> Sequence[ItemIndex | None]:
-    # FAISS takes a quarter of a second and its share of memory to load: a small catalogue does without.
-    from serving.indexes.files import IndexFiles  # noqa: PLC0415
-    from serving.indexes.int8 import Int8Index  # noqa: PLC0415
-    from serving.indexes.inverted import InvertedIndex  # noqa: PLC0415
+    from serving.indexes.files import IndexFiles  # noqa: PLC0415 - as in `_built`
 
     name = f"{model.model_id}.{settings.kind}.{settings.recall}.{_MADE}"
     files = None if settings.folder is None else IndexFiles(settings.folder)
     matrices = [latest.matrix for latest in _indexes(model)]
-    if files is not None and (found := files.find(name, matrices)) is not None:
+    if files is None or settings.folder is None:
+        return _built(model, shelves, kinds, settings, between)
+    if (found := files.find(name, matrices)) is not None:
         return found
+    with alone_in(settings.folder, between):  # others of this machine wait, with the exact index, and find it then
+        if (found := files.find(name, matrices)) is not None:
+            return found
+        built = _built(model, shelves, kinds, settings, between)
+        files.keep(name, built)
+    return files.find(name, matrices) or built  # mapped, so that the processes of this machine have it once
+
+
+def _built(
+    model: ServingModel,
+    shelves: Sequence[Shelf],
+    kinds: Sequence[Kind],
+    settings: IndexSettings,
+    between: Callable[[], None],
+) -> Sequence[ItemIndex | None]:
+    # FAISS takes a quarter of a second and its share of memory to load: a small catalogue does without.
+    from serving.indexes.int8 import Int8Index  # noqa: PLC0415
+    from serving.indexes.inverted import InvertedIndex  # noqa: PLC0415
+
     built: list[ItemIndex | None] = []
     for shelf, kind in zip(shelves, kinds, strict=True):
         between()
@@ -130,10 +149,7 @@ def _found_or_built(
             if settings.kind == "auto":  # what it takes depends on how the items lie, which no rule knows
                 index = quickest([index, Int8Index.of(shelf.vectors)], queries, _DEPTH, len(shelf.vectors))
         built.append(index)
-    if files is None:
-        return built
-    files.keep(name, built)
-    return files.find(name, matrices) or built  # mapped, so that the processes of this machine have it once
+    return built
 
 
 def _kind(shelf: Shelf, settings: IndexSettings) -> Kind:

@@ -10,7 +10,7 @@ Entry: TypeAlias = list[str | float | None]
 Told: TypeAlias = Literal["counts", "joined", "taken"]
 """What entries are about: see `serving.workers.sharing`."""
 
-Asked: TypeAlias = Literal["samples", "receipt", "taken"]
+Asked: TypeAlias = Literal["samples", "receipt"]
 """What siblings are asked for."""
 
 
