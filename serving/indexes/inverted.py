@@ -58,7 +58,7 @@ class InvertedIndex:
         shares = [min(len(kind) // 2, max(1, TUNED_WITH // len(kinds))) for kind in kinds]
         made_for = np.concatenate([kind[share:] for kind, share in zip(kinds, shares, strict=True)])
         count = max(1, int(2 * len(matrix) ** 0.5)) if len(matrix) > _FEW else 1
-        lists = Lists.of(matrix, partition(vectors, made_for, count, seed, between), count, between)
+        lists = Lists.of(matrix, partition(matrix.vectors, made_for, count, seed, between), count, between)
         index = cls(matrix, lists, effort=0)
         tuning = [kind[:share] for kind, share in zip(kinds, shares, strict=True)]  # not those that it was made for
         index.effort = tuned(index.with_effort, matrix, tuning, recall, between)
