@@ -91,6 +91,17 @@ def test_few_lists_are_looked_at_where_few_are_enough_and_more_where_the_eligibl
     assert beyond == found(matrix, lists, vectors[0], 10, behind, 4_000)
 
 
+def test_no_further_list_is_looked_at_than_has_to_be() -> None:
+    """The very best item lies in a list that promises little."""
+    vectors = np.repeat(np.array([[0.5], [0]], np.float32), 500, axis=0)
+    vectors[700] = 1
+    matrix = ItemMatrix.of(vectors)
+    lists, query, every = Lists.of(matrix, np.repeat([0, 1], 500), 2), np.ones(1, np.float32), np.ones(1_000, np.bool_)
+    assert found(matrix, lists, query, 2, every, 500) == [0, 1]
+    assert found(matrix, lists, query, 2, every, 501) == [700, 0]
+    assert found(matrix, lists, query, 501, every, 1) == [700, *range(500)]
+
+
 def test_a_list_promises_what_its_best_may_have_in_the_direction_of_the_query() -> None:
     """One item of many has what is wanted; in another list all have a little of it, and much that is not asked for."""
     one, all_ = np.zeros((100, 2), np.float32), np.full((100, 2), 0.2, np.float32)
