@@ -79,7 +79,8 @@ class Lists(NamedTuple):
         for name, (number, shape) in due.items():
             array = getattr(self, name)
             if array.dtype != number or array.shape != shape or not array.flags.c_contiguous:
-                raise BadInput(f"{name} of lists are {np.dtype(number)} {shape}; got {array.dtype} {array.shape}")
+                due_here = f"{np.dtype(number)} {shape} in one piece"
+                raise BadInput(f"{name} of lists are {due_here}; got {array.dtype} {array.shape}")
         if self.first[0] != 0 or self.first[-1] != items or (np.diff(self.first) < 0).any():
             raise BadInput(f"lists lie one behind the other, of {items} items in all")
         if not 0 <= self.rows.min() <= self.rows.max() < items:

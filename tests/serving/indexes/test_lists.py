@@ -132,7 +132,8 @@ def test_vectors_and_questions_may_lie_in_memory_as_they_like(order: str) -> Non
 @pytest.mark.parametrize(
     ("name", "wrong", "message"),
     [
-        ("codes", np.zeros((6, 3), np.uint8), r"codes of lists are uint8 \(6, 2\); got uint8 \(6, 3\)"),
+        ("codes", np.zeros((6, 3), np.uint8), r"codes of lists are uint8 \(6, 2\) in one piece; got uint8 \(6, 3\)"),
+        ("codes", np.zeros((6, 2), np.uint8, order="F"), r"in one piece; got uint8 \(6, 2\)"),
         ("codes", np.zeros((6, 2), np.int8), "got int8"),
         ("steps", np.zeros(3, np.float32), "steps of lists"),
         ("rows", np.zeros(6, np.int64), "rows of lists are int32"),
@@ -142,7 +143,7 @@ def test_vectors_and_questions_may_lie_in_memory_as_they_like(order: str) -> Non
         ("first", np.array([0, 7, 6], np.int64), "one behind the other"),
         ("first", np.array([1, 3, 6], np.int64), "one behind the other"),
         ("middles", np.zeros((3, 2), np.float32), "middles of lists"),
-        ("spread", np.zeros((2, 3), np.float32), r"spread of lists are float32 \(2, 2\)"),
+        ("spread", np.zeros((2, 3), np.float32), r"spread of lists are float32 \(2, 2\) in one piece"),
     ],
 )
 def test_lists_of_another_matrix_are_refused(name: str, wrong: np.ndarray, message: str) -> None:
