@@ -134,3 +134,22 @@ def test_by_place_nothing_is_missed_when_more_items_were_told_of_than_are_kept()
         later = Catalogue()
         later.names = items.names
         assert feedback.counts_at(later, everywhere, NOW).clicks.tolist() == last
+
+
+def test_what_one_takes_it_tells_and_what_it_hears_counts_the_same() -> None:
+    told: list[tuple[str | None, str, float, float]] = []
+    one, other = FeedbackByTenant(tell=lambda *counts: told.append(counts)), FeedbackByTenant()
+    events = [
+        *(Event(f"{number}", "anna", "tea", "click", NOW, vertical="news") for number in range(2)),
+        event("tea", "impression", "bert"),
+        event("milk", "hide", "bert"),
+    ]
+    one.of("shop").take(events, NOW)
+    one.of(None).take(events[:1], NOW)
+    assert sorted(told, key=str) == [("shop", "tea", 0.0, 1.0), ("shop", "tea", 1.0, 0.0), (None, "tea", 0.0, 1.0)]
+    for tenant, item_id, shows, clicks in told:
+        other.of(tenant).hear(item_id, shows, clicks, NOW)
+    assert len(told) == 3
+    for tenant in ("shop", None):
+        for item_id in ("tea", "milk"):
+            assert counted(one.of(tenant), item_id) == counted(other.of(tenant), item_id)

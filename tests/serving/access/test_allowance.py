@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.access.allowance import Allowances, Beyond
+from serving.access.allowance import Allowances, Beyond, Taken
 from serving.access.keys import ApiKey, Caller, hash_of
 
 DAY = 86_400
@@ -128,3 +128,30 @@ def test_what_the_rate_refuses_is_not_taken_from_the_quota() -> None:
     assert allowances.take(who) is None
     clock.now = 2.0
     assert allowances.take(who) == Beyond("quota", DAY)
+
+
+def test_what_several_processes_let_through_is_counted_by_each_and_owed() -> None:
+    """Two that hear each other late let twice the burst through, and then nothing until that is paid back."""
+    clock, told = Clock(), [list[Taken](), list[Taken]()]
+    both = [Allowances(clock, lambda: 0.0, one.append) for one in told]
+    who = caller(per_second=2.0, burst=4, per_day=30)
+    assert [one.take(who) for one in both for _ in range(4)] == [None] * 8
+    for hearing, heard in zip(both, reversed(told), strict=True):
+        for taken in heard:
+            hearing.hear(taken)
+        beyond = hearing.take(who)
+        assert beyond is not None
+        assert (beyond.limit, beyond.seconds) == ("rate", 3)
+    clock.now += 2.5
+    for one in both:
+        assert one.take(who) is None
+    assert both[0].take_more(who, 21) is None  # 8 and 1 of 30 are gone
+    assert both[0].take_more(who, 1) == Beyond("quota", DAY)
+
+
+def test_a_key_without_limits_is_told_of_to_nobody() -> None:
+    told: list[Taken] = []
+    allowances = Allowances(tell=told.append)
+    assert allowances.take(caller()) is None
+    assert allowances.take_more(caller(), 10) is None
+    assert told == []
