@@ -160,6 +160,12 @@ def test_what_is_eligible_and_the_query_are_left_as_they_are(index: ItemIndex, m
     assert (query == before[1]).all()
 
 
+def test_a_question_may_lie_in_memory_as_it_likes(index: ItemIndex, many: np.ndarray) -> None:
+    query, eligible = queries_of(many, 1, seed=5)[0], np.random.default_rng(9).random(len(many)) < 0.5
+    spread_out = np.repeat(query, 3)[::3], np.repeat(eligible, 2)[::2]
+    assert same(index.retrieve(spread_out[0], 20, spread_out[1]), index.retrieve(query, 20, eligible))
+
+
 def test_a_query_of_zeros_is_answered_by_the_first_rows(index: ItemIndex, many: np.ndarray) -> None:
     eligible = np.ones(len(many), np.bool_)
     eligible[1] = False
