@@ -9,6 +9,7 @@ import logging
 import sys
 import traceback
 from datetime import UTC, datetime
+from select import PIPE_BUF
 
 
 class JsonLines(logging.Formatter):
@@ -35,13 +36,36 @@ class JsonLines(logging.Formatter):
             frames = traceback.extract_tb(record.exc_info[2])
             line["error"] = record.exc_info[0].__name__
             line["at"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-        return json.dumps(line)
+        text = json.dumps(line)
+        return _cut(line) if self._worker and len(text) >= PIPE_BUF else text
+
+
+def _cut(line: dict[str, object]) -> str:
+    """A line short enough to come whole out of a pipe that several processes write to, by its longest texts and lists.
+
+    Of a list the end is kept: of an exception's way, where it arose.
+    """
+    text = ""
+    for most in (2000, 1000, 500, 200, 100):
+        text = json.dumps({name: _shortened(value, most) for name, value in line.items()})
+        if len(text) < PIPE_BUF:
+            break
+    return text
+
+
+def _shortened(value: object, most: int) -> object:
+    match value:
+        case str() if len(value) > most:
+            return f"{value[:most]}..."
+        case list():
+            return [_shortened(one, most) for one in value[-(most // 100 + 1) :]]
+    return value
 
 
 def log_to_stderr(worker: int | None = None) -> None:
     """Let every logger of the process write JSON lines to stderr, ours from level info, others from warning.
 
-    worker: see `JsonLines`. A line is one write, so that those of several processes stay apart.
+    worker: see `JsonLines`. A line is one write then, and short enough to stay apart from others'.
     """
     stream = logging.StreamHandler(sys.stderr)
     stream.setFormatter(JsonLines(worker))
