@@ -115,6 +115,7 @@ def test_all_workers_answer_at_one_address_and_each_line_and_sample_says_whose_i
     assert len(families) == len(set(families))
     lines = [json.loads(line) for line in cell.server.log().splitlines()]
     assert {line["worker"] for line in lines if line["logger"] != "serving.workers"} == {0, 1}
+    assert {line["worker"] for line in lines if line["message"] == "people folded in"} == {0}  # all, and once
 
 
 def test_an_event_counts_once_for_the_reply_that_it_follows_whichever_worker_made_it(cell: Cell) -> None:
@@ -251,6 +252,7 @@ def test_told_to_stop_all_workers_finish_what_they_have_begun(
     with running(config, tmp_path) as server, ExitStack() as open_ones:
         until(lambda: len(answering(server)) == 2, server.log)
         workers = children(server.process.pid)
+        assert os.getpgid(server.process.pid) not in map(os.getpgid, workers)  # which Ctrl-C would stop by itself
         address = (server.client.base_url.host, server.client.base_url.port)
         assert list((tmp_path / "private").iterdir())
         connections = [open_ones.enter_context(socket.create_connection(address, timeout=PATIENCE)) for _ in range(12)]
