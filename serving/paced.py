@@ -13,11 +13,12 @@ from urllib.parse import unquote
 
 from uvicorn import Config
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER, HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from serving.bodies import Body, body_of
 from serving.heads import LARGEST_HEAD, Head, Malformed, read_head
+from serving.one_write import OneWriteCycle
 
 AT_A_STRETCH = 256  # pieces: a chunk of one byte is two of them. Half a millisecond
 _END = re.compile(rb"\n\r?\n")  # of a head; one without CR ends it too, so that it is refused and not waited for
@@ -150,7 +151,7 @@ class PacedProtocol(HttpToolsProtocol):
             "headers": self.headers,
             "state": self.app_state.copy(),
         }
-        self.cycle = RequestResponseCycle(
+        self.cycle = OneWriteCycle(
             scope=self.scope,
             transport=self.transport,
             flow=self.flow,

@@ -17,7 +17,8 @@ Client = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 class Told:
     """An app that keeps what it was sent, bodies in the pieces that it was given.
 
-    It answers `/refused` unread, looks at `/late` late, and begins with its reply to `/begun` before it has the body.
+    It answers `/refused` unread, looks at `/late` late, and begins with its reply to `/begun` before it has the body; that
+    to `/announced` it only announces before.
     """
 
     def __init__(self) -> None:
@@ -36,16 +37,18 @@ class Told:
         if scope["path"] == "/late":
             await asyncio.sleep(0.7)
         start: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}
-        if scope["path"] == "/begun":
+        if scope["path"] in {"/announced", "/begun"}:
             await send(start)
+        if scope["path"] == "/begun":
+            await send({"type": "http.response.body", "body": b"o", "more_body": True})
         while scope["path"] != "/refused" and message.get("more_body", False):
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
             pieces.append(message["body"])
-        if scope["path"] != "/begun":
+        if scope["path"] not in {"/announced", "/begun"}:
             await send(start)
-        await send({"type": "http.response.body", "body": b"ok"})
+        await send({"type": "http.response.body", "body": b"k" if scope["path"] == "/begun" else b"ok"})
 
 
 async def talk(app: Told, client: Client) -> None:

@@ -155,7 +155,13 @@ def test_a_body_that_breaks_while_its_reply_is_on_its_way_puts_no_other_into_it(
 
     asyncio.run(talk(Told(), client))
     assert received.count(b"HTTP/1.1 ") == 1
-    assert received.endswith(b"\r\n\r\n")
+    assert received.endswith(b"\r\n\r\no")
+
+
+def test_a_body_that_breaks_before_its_reply_has_a_body_is_refused_whatever_the_app_has_announced() -> None:
+    """As ASGI has it: the head of a reply waits for the first part of its body, and so goes out with it."""
+    sent = CHUNKED.replace(b"/first", b"/announced") + b"no chunk\r\n"
+    assert replies_to(Told(), sent, count=2) == [b"HTTP/1.1 400 Bad Request"]
 
 
 def test_the_end_of_a_head_is_looked_for_from_its_own_beginning() -> None:
