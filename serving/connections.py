@@ -79,6 +79,7 @@ def http_settings(
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here looks at who is connected, or by which scheme
         http=protocol(limits_of(config), stopping, unread_since),
         backlog=ACCEPTED_AT_ONCE,
         ssl_context_factory=certificate,

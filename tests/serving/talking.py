@@ -17,8 +17,8 @@ Client = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 class Told:
     """An app that keeps what it was sent, bodies in the pieces that it was given.
 
-    It answers `/refused` unread, looks at `/late` late, and begins with its reply to `/begun` before it has the body; that
-    to `/announced` it only announces before.
+    It answers `/refused` unread, looks at `/late` late, and begins with its reply to `/begun` before it has the body;
+    that to `/announced` it only announces before.
     """
 
     def __init__(self) -> None:
