@@ -13,7 +13,6 @@ import socket
 import sys
 import threading
 import time
-from pathlib import Path
 
 from feature_store.errors import HearthError
 from serving.server import run
@@ -32,14 +31,22 @@ def main() -> int:
             return 0  # the parent has ended meanwhile
         start = Start.read(started.content)
         threading.Thread(target=_end_with, args=(parent, start), name="parent", daemon=True).start()
-        with parent.dup() as mine:
-            channel = Channel(mine, start.number, start.config.workers)
-            try:
-                run(start.config, channel.say_listening, channel)
-            except (HearthError, OSError) as error:
-                parent.settimeout(_GRACE_SECONDS)
-                parent.sendall(Frame(Kind.FAILED, str(error).encode()).written())
-                return 1
+        try:
+            return _serve(parent, start)
+        finally:
+            if _has_ended(parent):
+                _forget(start)
+
+
+def _serve(parent: socket.socket, start: Start) -> int:
+    with parent.dup() as mine:
+        channel = Channel(mine, start.number, start.config.workers)
+        try:
+            run(start.config, channel.say_listening, channel)
+        except (HearthError, OSError) as error:
+            parent.settimeout(_GRACE_SECONDS)
+            parent.sendall(Frame(Kind.FAILED, str(error).encode()).written())
+            return 1
     return 0
 
 
@@ -56,20 +63,26 @@ def _first(parent: socket.socket) -> Frame | None:
 
 def _end_with(parent: socket.socket, start: Start) -> None:
     """Wait for the parent's end, and end then: well, or else by force."""
-    hung_up = select.poll()
-    hung_up.register(parent, 0)  # for its end alone, which is always said
-    while not hung_up.poll():
+    while not _has_ended(parent, None):
         pass
+    _forget(start)  # here too: as long as the server is beginning, the signal ends the process at once
     os.kill(os.getpid(), signal.SIGTERM)
-    if start.private is not None:
-        _forget(start.private)
     time.sleep(start.config.drain_seconds + _GRACE_SECONDS)
+    _forget(start)
     os._exit(1)
 
 
-def _forget(private: Path) -> None:
-    """Remove what the parent would have removed: what is mapped stays in memory for as long as somebody maps it."""
-    shutil.rmtree(private, ignore_errors=True)
+def _has_ended(parent: socket.socket, milliseconds: int | None = 0) -> bool:
+    """Whether the parent has, or does within that time; None for any."""
+    hung_up = select.poll()
+    hung_up.register(parent, 0)  # for its end alone, which is always said
+    return bool(hung_up.poll(milliseconds))
+
+
+def _forget(start: Start) -> None:
+    """Remove what the parent would have removed. What others have mapped stays in their memory."""
+    if start.private is not None:
+        shutil.rmtree(start.private, ignore_errors=True)
 
 
 if __name__ == "__main__":
