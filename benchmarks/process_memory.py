@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_PERIOD = 0.1  # seconds between two samples: a peak shorter than that may be missed
+_FIRST, _PERIOD = 0.01, 0.1  # seconds between two samples, soon and later: a peak shorter than that may be missed
 
 
 def run_watched(command: Sequence[str], environment: Mapping[str, str], limit: float) -> tuple[str, float]:
@@ -28,7 +28,7 @@ def run_watched(command: Sequence[str], environment: Mapping[str, str], limit: f
         subprocess.CalledProcessError: it did not end with status 0; the error has what it printed on stderr.
         subprocess.TimeoutExpired: it ran longer than `limit`.
     """
-    peak, started = 0.0, time.monotonic()
+    peak, period, started = 0.0, _FIRST, time.monotonic()
     with subprocess.Popen(  # noqa: S603 - the command is a benchmark's own
         command,
         env=dict(environment),
@@ -40,10 +40,10 @@ def run_watched(command: Sequence[str], environment: Mapping[str, str], limit: f
         try:
             while True:
                 try:
-                    stdout, stderr = process.communicate(timeout=_PERIOD)
+                    stdout, stderr = process.communicate(timeout=period)
                     break
                 except subprocess.TimeoutExpired:
-                    peak = max(peak, tree_megabytes(process.pid))
+                    peak, period = max(peak, tree_megabytes(process.pid)), min(1.5 * period, _PERIOD)
                     if time.monotonic() - started > limit:
                         raise
         except BaseException:

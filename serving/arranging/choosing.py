@@ -113,7 +113,7 @@ def _worth(values: Float64Array, k: int, method: int, weight: float) -> _Worth:
         if item < scored:
             unit = (values[item] - low) / spread if spread > 0 else 1.0
         alone[item] = math.exp(theta * unit / 2) if method == DPP else (1 - weight) * unit
-    steps = np.empty((k if method == DPP else 0, n))
+    steps = np.empty((n, k if method == DPP else 0))
     return _Worth(method, weight, alone, np.zeros(scored, np.int32), np.empty(scored, np.float32), alone * alone, steps)
 
 
@@ -149,9 +149,9 @@ def _project(item: int, count: int, allowed: BoolArray, worth: _Worth, own: _Own
         if allowed[other]:
             row = _SHARED * worth.alone[other] * _cosine(other, item, own) * worth.alone[item]
             for step in range(count):
-                row -= worth.steps[step, item] * worth.steps[step, other]
-            worth.steps[count, other] = row / root
-            worth.gain[other] -= worth.steps[count, other] ** 2
+                row -= worth.steps[item, step] * worth.steps[other, step]
+            worth.steps[other, count] = row / root
+            worth.gain[other] -= worth.steps[other, count] ** 2
 
 
 @inner

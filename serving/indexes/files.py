@@ -45,7 +45,7 @@ class IndexFiles:
                 _opened(folder, number, one, matrix)
                 for number, (one, matrix) in enumerate(zip(said["indexes"], matrices, strict=True))
             ]
-        except (OSError, ValueError, KeyError, TypeError, BadInput):
+        except Exception:  # noqa: BLE001 - whatever a damaged file raises, the index is made anew
             self._folders.forget(name)
             return None
         return found

@@ -1,6 +1,7 @@
 """Compiled functions: kept for the next process, compiled anew where they cannot be, and free of Python's lock."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -122,7 +123,7 @@ def test_what_is_compiled_for_some_types_takes_no_others_and_is_there_before_it_
     for index in (tmp_path / "kept").rglob("*.nbi"):
         index.write_bytes(b"garbage")
     assert printed(start(tmp_path, CALL_FOR, NUMBA_CACHE_DIR=kept)) == "27 0 True"
-    (tmp_path / "__pycache__").rename(tmp_path / "away")
+    shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
     (tmp_path / "__pycache__").write_text("")
     nowhere = str(tmp_path / "__pycache__" / "folder")
     started = start(tmp_path, CALL_FOR, PYTHONDONTWRITEBYTECODE="1", NUMBA_CACHE_DIR=nowhere, XDG_CACHE_HOME=nowhere)

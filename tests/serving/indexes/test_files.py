@@ -116,3 +116,22 @@ def test_folders_used_longest_ago_are_removed(tmp_path: Path) -> None:
         shared_vectors(tmp_path, f"r{number}", VECTORS[:5])
     assert len(list(tmp_path.iterdir())) == 8
     assert not (tmp_path / "r0.vectors").exists()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"files": [], "indexes": []}',
+        '{"files": {}, "indexes": [1]}',
+        '{"files": {}, "indexes": [{"kind": "inverted", "effort": 1e999}]}',
+    ],
+)
+def test_a_file_of_json_that_says_something_else_is_no_index(
+    built: list[ItemIndex | None], tmp_path: Path, said: str
+) -> None:
+    files = IndexFiles(tmp_path)
+    files.keep("r1", built[2:])
+    (tmp_path / "r1" / "indexes.json").write_text(said)
+    assert files.find("r1", [MATRIX]) is None
+    files.keep("r1", built[2:])
+    assert files.find("r1", [MATRIX]) is not None
