@@ -45,6 +45,6 @@ USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8080
 # For Docker and Podman; Kubernetes has the probes of its manifests. A server with HTTPS needs another one.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
+HEALTHCHECK --interval=10s --timeout=3s --start-period=120s \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/livez', timeout=2)"]
 CMD ["python", "-m", "serving", "/etc/hearth/serving.json"]

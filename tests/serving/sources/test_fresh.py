@@ -101,7 +101,7 @@ def test_the_score_is_the_rate_that_was_drawn_which_is_on_average_what_is_believ
 
 
 def test_of_what_nobody_has_clicked_the_rates_are_those_of_the_prior_and_of_its_shows(model: ServingModel) -> None:
-    """Of Beta(1, b) a number is below x with 1 - (1 - x)^b; and what two items draw has nothing to do with each other."""
+    """Of Beta(1, b) a number is below x with 1 - (1 - x)^b; what two items draw has nothing to do with each other."""
     feedback, sources = told({"seen": 30}, {}), [{"kind": "fresh", **PRIOR}]
     items = [article("new", 1), article("seen", 1)]
     drawn: dict[str, list[float]] = {"new": [], "seen": []}
