@@ -79,6 +79,7 @@ class LiveModel:
         self._attempts = 0
         self._not_before = 0.0
         self._stocking = asyncio.Lock()
+        self._has_looked = asyncio.Event()
 
     def current(self) -> ServingModel:
         """The model that answers; raises `NoModel`."""
@@ -95,7 +96,12 @@ class LiveModel:
             except Exception as error:  # noqa: BLE001 - a watch that ended would take down a server that answers well
                 self._failed(None, error)
                 wait = max(wait, self._not_before - time.monotonic())
+            self._has_looked.set()
             await asyncio.sleep(wait)
+
+    async def has_looked(self) -> None:
+        """Return once it was looked for the first time, whatever was found."""
+        await self._has_looked.wait()
 
     async def look(self) -> None:
         """Look once: where another checkpoint is promoted than answers, load it aside, then put it in its place.

@@ -159,6 +159,8 @@ async def serve(
             if siblings.number == 0:  # once for all workers
                 aside["folding in"] = lambda: keep_folded_in(live, stores, config.watch_seconds)
             beside += [tasks.create_task(outliving(what, task, config.watch_seconds)) for what, task in aside.items()]
+            if is_worker:  # others can answer meanwhile, and shall: one without a model would take requests from them
+                await live.has_looked()
             await _listen(
                 create_app(
                     config,

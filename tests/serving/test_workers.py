@@ -344,3 +344,23 @@ def refuses(address: tuple[str, int | None]) -> bool:
         except ConnectionRefusedError:
             return True
     return False
+
+
+def test_a_worker_that_is_started_again_takes_no_request_before_it_has_the_model(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    publisher.publish(BIG)
+    config = config_of(publisher, store=tmp_path / "s.sqlite", workers=2)
+    with started(config, tmp_path) as server:
+        address = str(server.client.base_url)
+        until(lambda: len(answering(server)) == 2, server.log)
+        os.kill(children(server.process.pid)[0], signal.SIGKILL)
+        server.logged("worker ended")
+        statuses: Counter[int] = Counter()
+        ends = time.monotonic() + PATIENCE
+        while time.monotonic() < ends and len(server.log().split("worker listening")) < 4:
+            time.sleep(0.005)
+        for _ in range(60):
+            with suppress(httpx.TransportError):
+                statuses[ask(address, "POST", RECOMMEND, body={"k": 1}).status_code] += 1
+        assert set(statuses) == {200}
