@@ -24,7 +24,7 @@ from training.histories import Histories
 from training.interactions import Interactions
 from training.split import Split
 
-_STARTING_SECONDS = 30.0
+_STARTING_SECONDS = 180.0  # the first start on a machine compiles a server's loops
 _ASKING_SECONDS = 10.0
 
 
