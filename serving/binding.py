@@ -17,8 +17,9 @@ def bound(config: ServingConfig, *, shared: bool = False) -> Iterator[socket.soc
         OSError: somebody listens there.
     """
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    # The protocol is named because asyncio turns Nagle's algorithm off only where it is; a reply is two small
-    # writes, and with Nagle the second waits for the client's delayed acknowledgement of the first: 40 ms.
+    # The protocol is named because asyncio turns Nagle's algorithm off only where it is. Most replies are one write
+    # (`serving.one_write`), but one that is streamed, or is more than the kernel takes at once, is several: with Nagle
+    # a small one waits for the client's delayed acknowledgement of the one before it, 40 ms.
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
