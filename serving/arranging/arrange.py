@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from feature_store.arrays import BoolArray, Float32Array, Int32Array, Int64Array
-from serving.arranging.choosing import BEST, BY_VALUE, DPP, MMR, PROMOTED, choose
+from serving.arranging.choosing import BEST, BY_VALUE, DPP, MMR, PROMOTED, ROUNDING, choose
 from serving.assortment.columns import NO_NAME
 from serving.candidates import Source
 from serving.placements.conditions import holds_at
@@ -28,7 +28,6 @@ from serving.placements.settings import Diversity
 from serving.ranking import Ranked
 from serving.sources.asked import Asked
 
-_ROUNDING = 1e-9  # shares are floats: 0.2 of 5 is one item, not a little more
 _NO_VECTORS: Float32Array = np.empty((0, 0), np.float32)
 _NO_LENGTHS: Float32Array = np.empty(0, np.float32)
 
@@ -64,7 +63,7 @@ def arrange(asked: Asked, ranked: Ranked, k: int, diversity: Diversity | None = 
         np.array([cap.most for cap in asked.view.placement.caps], np.int64),
         ranked.at,
         ranked.first[: len(sources) + 1],
-        np.array([math.ceil(source.share * k - _ROUNDING) for source in sources], np.int64),
+        np.array([math.ceil(source.share * k - ROUNDING) for source in sources], np.int64),
         ranked.first[-2],
         holds,
         positions,

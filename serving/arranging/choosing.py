@@ -33,10 +33,11 @@ BY_VALUE, MMR, DPP = 0, 1, 2
 """What the best is chosen by."""
 BEST, PROMOTED = -1, -2
 """Why an item stands at its position, where no source's share is the reason."""
+ROUNDING = 1e-9
+"""By how much a share of a list may miss a whole number: shares are floats, and 0.2 of 5 is one item, not more."""
 
 _SCALE, _STEEPEST = 4.0, 60.0  # of θ; e^60 is the largest quality, and float64 carries its square
 _SHARED = 0.99  # of two items of one vector
-_ROUNDING = 1e-9  # shares are floats: 0.2 of 5 is one item, not a little more
 
 
 class _Own(NamedTuple):
@@ -231,7 +232,7 @@ def _due(done: float, free: int, shares: _Shares, left: _Left) -> int:
     missing, is_behind = 0, False
     for source in range(len(shares.owed)):
         missing += max(0, shares.owed[source] - left.taken[source])
-        is_behind = is_behind or shares.owed[source] * done - left.taken[source] + _ROUNDING >= 1
+        is_behind = is_behind or shares.owed[source] * done - left.taken[source] + ROUNDING >= 1
     if missing < free and not is_behind:
         return -1  # as nearly always: nothing has to be counted
     needs = np.zeros(len(shares.owed), np.int64)
@@ -242,7 +243,7 @@ def _due(done: float, free: int, shares: _Shares, left: _Left) -> int:
     is_late = needs.sum() >= free  # what all sources need takes all that is left of the list: nothing else may come
     found, furthest = -1, -np.inf
     for source in range(len(needs)):
-        behind = shares.owed[source] * done - left.taken[source] + _ROUNDING
+        behind = shares.owed[source] * done - left.taken[source] + ROUNDING
         if needs[source] and (is_late or behind >= 1) and behind > furthest:
             found, furthest = source, behind
     return found
