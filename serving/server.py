@@ -3,25 +3,13 @@
 import asyncio
 import logging
 import os
-import signal
-import socket
-import ssl
 import sys
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    asynccontextmanager,
-    contextmanager,
-    nullcontext,
-)
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from typing import NoReturn
 
-import uvicorn
-from starlette.types import ASGIApp
 from threadpoolctl import threadpool_limits
 
 from feature_store.encryption import KeyRing, keys_from_environment, keys_from_file
@@ -37,7 +25,6 @@ from feature_store.social_graph_redis import open_redis_graph
 from feature_store.social_graph_sqlite import open_sqlite_graph
 from feature_store.sqlite import open_sqlite
 from feature_store.stores import LocalStores
-from serving.access.certificate import always_latest
 from serving.access.polling import PolledSelector
 from serving.ads.books import Books, open_books
 from serving.ads.desk import AdDesk
@@ -47,9 +34,9 @@ from serving.assortment.following import follow
 from serving.assortment.stock import Stock
 from serving.binding import bound
 from serving.config import ServingConfig
-from serving.connections import http_settings
 from serving.indexing import IndexSettings, keep_indexed
 from serving.late_graph import LateGraph, Opening, opened_late
+from serving.listening import listen
 from serving.live import FOLLOWED, LiveModel
 from serving.logs import log_to_stderr
 from serving.metrics import create_metrics
@@ -60,14 +47,12 @@ from serving.settings_files import read_files, verticals_of
 from serving.sweep import keep_folded_in
 from serving.tracing.opening import exporting
 from serving.trials import Trials
-from serving.watched_file import WatchedFile, watch
+from serving.watched_file import watch
 from serving.workers.siblings import NoSiblings, Siblings
 
 _LOG = logging.getLogger("serving.server")
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 _SWITCH_SECONDS = 0.0005  # that a thread beside the event loop keeps the interpreter while requests wait for it
-_WAITING_CONNECTIONS = 2048  # that the kernel keeps for us until we accept them
-_LAST_TRACES_SECONDS = 5.0  # that a receiver of traces which does not answer holds up the end, at most
 
 
 def run(
@@ -161,7 +146,7 @@ async def serve(
             beside += [tasks.create_task(outliving(what, task, config.watch_seconds)) for what, task in aside.items()]
             if is_worker:  # others can answer meanwhile, and shall: one without a model would take requests from them
                 await live.has_looked()
-            await _listen(
+            await listen(
                 create_app(
                     config,
                     live,
@@ -246,86 +231,3 @@ async def _catalogues(config: ServingConfig) -> AsyncIterator[ItemStore | None]:
             yield items
     else:
         yield None
-
-
-async def _listen(
-    app: ASGIApp,
-    taken: socket.socket,
-    config: ServingConfig,
-    certificate: WatchedFile[ssl.SSLContext] | None,
-    listening: Callable[[str], None] | None,
-    unread_since: Callable[[], float],
-    finish: Callable[[float], Awaitable[None]] | None,
-) -> None:
-    """Answer requests until told to stop by a signal or by cancellation, then let those under way finish.
-
-    finish: what is left to do then, within so many seconds; None: nothing.
-    """
-    stopping = asyncio.Event()
-    context = None if certificate is None else lambda *_: always_latest(lambda: certificate.value)
-    settings = http_settings(app, config, stopping, unread_since, context)
-    host, port = taken.getsockname()[:2]
-    scheme = "http" if certificate is None else "https"
-    address = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-    whose = "worker " if config.workers > 1 else ""
-    server = _Server(settings, address, stopping, listening, finish, whose)
-    serving = asyncio.create_task(server.serve([taken]))
-    try:
-        await asyncio.shield(serving)
-    except asyncio.CancelledError:
-        server.should_exit = True
-        await serving
-        raise
-    _LOG.info(f"{whose}stopped")
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, but for four things: it says when it listens, and a signal only makes it stop.
-
-    uvicorn raises the signal once more after it has stopped, which ends the process before the stores are closed.
-    Connections are told that it stops, those too that are accepted a moment later. And what is left to do after the
-    last reply has what is left of the time to stop.
-    """
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        address: str,
-        stopping: asyncio.Event,
-        listening: Callable[[str], None] | None,
-        finish: Callable[[float], Awaitable[None]] | None,
-        whose: str,
-    ) -> None:
-        super().__init__(config)
-        self._address, self._stopping, self._listening, self._finish = address, stopping, listening, finish
-        self._whose = whose
-        self._drain_seconds = config.timeout_graceful_shutdown or 0
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._stopping.set()
-        ends = time.monotonic() + self._drain_seconds
-        await super().shutdown(sockets)
-        if self._finish is not None:
-            await self._finish(min(ends - time.monotonic(), _LAST_TRACES_SECONDS))
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for taken in sockets or ():
-            taken.listen(_WAITING_CONNECTIONS)  # again: to asyncio, the backlog is also how many it accepts at once
-        _LOG.info(f"{self._whose}listening", extra={"fields": {"address": self._address}})
-        if self._listening is not None:
-            self._listening(self._address)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():  # signals reach the main thread only
-            yield
-            return
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
