@@ -26,6 +26,9 @@ from serving.indexes.item_matrix import ItemMatrix
 from serving.indexes.lists import Lists
 from serving.indexes.shared_vectors import KEPT, drafted
 
+_ARRAYS: dict[str, tuple[str, ...]] = {"exact": (), "int8": Lists._fields, "inverted": Lists._fields}
+"""What an index of each kind has, an array a file."""
+
 
 class IndexFiles:
     """The folder of index files; several processes may share it."""
@@ -40,7 +43,8 @@ class IndexFiles:
             return None
         try:
             said = json.loads((folder / "indexes.json").read_bytes())
-            _require(folder, said["files"])
+            due = {file for number, one in enumerate(said["indexes"]) for file in _files(number, one["kind"]).values()}
+            _require(folder, said["files"], due)
             found = [
                 _opened(folder, number, one, matrix)
                 for number, (one, matrix) in enumerate(zip(said["indexes"], matrices, strict=True))
@@ -63,25 +67,32 @@ class IndexFiles:
 def _written(draft: Path, number: int, index: ItemIndex | None) -> dict[str, Any]:
     if not isinstance(index, Int8Index | InvertedIndex):
         return {"kind": "exact"}
-    for name, array in index.lists._asdict().items():
-        np.save(draft / f"{number}.{name}.npy", array)
+    for name, file in _files(number, index.kind).items():
+        np.save(draft / file, getattr(index.lists, name))
     return {"kind": index.kind, "effort": index.effort if isinstance(index, InvertedIndex) else None}
 
 
 def _opened(folder: Path, number: int, said: dict[str, Any], matrix: ItemMatrix) -> ItemIndex | None:
     if said["kind"] == "exact":
         return None
-    arrays = [
-        np.asarray(np.load(folder / f"{number}.{name}.npy", mmap_mode="r", allow_pickle=False))
-        for name in Lists._fields
-    ]
-    lists = Lists(*arrays)
+    arrays = {
+        name: np.asarray(np.load(folder / file, mmap_mode="r", allow_pickle=False))
+        for name, file in _files(number, said["kind"]).items()
+    }
+    lists = Lists(**arrays)
     lists.require(matrix)
     return Int8Index(matrix, lists) if said["kind"] == "int8" else InvertedIndex(matrix, lists, int(said["effort"]))
 
 
-def _require(folder: Path, digests: dict[str, str]) -> None:
-    """Raise `BadInput` unless these files are as they were written."""
+def _files(number: int, kind: str) -> dict[str, str]:
+    """By its array's name each file of the index with that number; raises `KeyError` for a kind that nobody knows."""
+    return {name: f"{number}.{name}.npy" for name in _ARRAYS[kind]}
+
+
+def _require(folder: Path, digests: dict[str, str], due: set[str]) -> None:
+    """Raise `BadInput` unless digests are of the files that are due, and these are as they were written."""
+    if digests.keys() != due:
+        raise BadInput(f"{folder} says it has the files {sorted(digests)}; its indexes are in {sorted(due)}")
     for name, digest in digests.items():
         if _digest(folder / name) != digest:
             raise BadInput(f"{folder / name} is not as it was written")

@@ -1,7 +1,11 @@
 """Files of indexes: what is opened answers as what was built, from mapped memory, and what was spoilt is built anew."""
 
+import hashlib
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,15 +127,44 @@ def test_folders_used_longest_ago_are_removed(tmp_path: Path) -> None:
     [
         '{"files": [], "indexes": []}',
         '{"files": {}, "indexes": [1]}',
-        '{"files": {}, "indexes": [{"kind": "inverted", "effort": 1e999}]}',
     ],
 )
 def test_a_file_of_json_that_says_something_else_is_no_index(
     built: list[ItemIndex | None], tmp_path: Path, said: str
 ) -> None:
-    files = IndexFiles(tmp_path)
-    files.keep("r1", built[2:])
-    (tmp_path / "r1" / "indexes.json").write_text(said)
+    assert_built_anew(built[2:], tmp_path, lambda _: said)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda said: said["files"].clear(),
+        lambda said: said["files"].pop("0.codes.npy"),
+        lambda said: said["files"].update({"notes.txt": hashlib.sha256(b"more").hexdigest()}),
+        lambda said: said["indexes"][0].update(kind="exact"),
+        lambda said: said["indexes"][0].update(kind="graph"),
+        lambda said: said["indexes"][0].update(effort=math.inf),
+    ],
+    ids=["no digest", "a digest less", "a digest more", "a kind without files", "no kind", "no effort"],
+)
+def test_an_index_is_opened_only_with_a_digest_of_each_file_that_one_of_its_kind_has(
+    built: list[ItemIndex | None], tmp_path: Path, change: Callable[[Any], object]
+) -> None:
+    def changed(content: str) -> str:
+        (tmp_path / "r1" / "notes.txt").write_text("more")
+        said = json.loads(content)
+        change(said)
+        return json.dumps(said)
+
+    assert_built_anew(built[2:], tmp_path, changed)
+
+
+def assert_built_anew(built: list[ItemIndex | None], folder: Path, changed: Callable[[str], str]) -> None:
+    """What is said of an index, changed so, is refused, and the index can be kept again."""
+    files = IndexFiles(folder)
+    files.keep("r1", built)
+    said = folder / "r1" / "indexes.json"
+    said.write_text(changed(said.read_text()))
     assert files.find("r1", [MATRIX]) is None
-    files.keep("r1", built[2:])
+    files.keep("r1", built)
     assert files.find("r1", [MATRIX]) is not None
