@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -98,7 +99,8 @@ def index_model(model: ServingModel, settings: IndexSettings, between: Callable[
     kinds = [_kind(shelf, settings) for shelf in shelves]
     indexes: Sequence[ItemIndex | None] = [None] * len(shelves)
     if set(kinds) != {"exact"}:
-        indexes = _found_or_built(model, shelves, kinds, settings, between)
+        build = partial(_built, model, shelves, kinds, settings, between)
+        indexes = _found_or_built(model, settings, build, between)
     for latest, index in zip(_indexes(model), indexes, strict=True):
         latest.settle(index)
     return ["exact" if index is None else index.kind for index in indexes]
@@ -106,9 +108,8 @@ def index_model(model: ServingModel, settings: IndexSettings, between: Callable[
 
 def _found_or_built(
     model: ServingModel,
-    shelves: Sequence[Shelf],
-    kinds: Sequence[Kind],
     settings: IndexSettings,
+    build: Callable[[], Sequence[ItemIndex | None]],
     between: Callable[[], None],
 ) -> Sequence[ItemIndex | None]:
     from serving.indexes.files import IndexFiles  # noqa: PLC0415 - as in `_built`
@@ -117,13 +118,13 @@ def _found_or_built(
     files = None if settings.folder is None else IndexFiles(settings.folder)
     matrices = [latest.matrix for latest in _indexes(model)]
     if files is None or settings.folder is None:
-        return _built(model, shelves, kinds, settings, between)
+        return build()
     if (found := files.find(name, matrices)) is not None:
         return found
     with alone_in(settings.folder, between):  # others of this machine wait, with the exact index, and find it then
         if (found := files.find(name, matrices)) is not None:
             return found
-        built = _built(model, shelves, kinds, settings, between)
+        built = build()
         files.keep(name, built)
     return files.find(name, matrices) or built  # mapped, so that the processes of this machine have it once
 
