@@ -47,6 +47,19 @@ async def family(count: int, there: int) -> AsyncIterator[tuple[Family, list[Cha
         yield made, [await workers.enter_async_context(made.worker(number)) for number in range(there)]
 
 
+@asynccontextmanager
+async def silent_third(made: Family) -> AsyncIterator[asyncio.StreamWriter]:
+    """One beside workers 0 and 1 that listens, and then neither reads nor says anything; the hub's way to it."""
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_unix_connection(sock=ours)
+    with theirs:
+        attending = asyncio.create_task(made.hub.attend(Line(2, writer), reader, lambda _: None))
+        theirs.sendall(Frame(Kind.LISTENS, b"http://here").written())
+        await until(lambda: len(made.hub.addresses()) == 3)
+        yield writer
+    await attending
+
+
 async def until(condition: Any) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - what others hear sets no event
@@ -70,33 +83,19 @@ async def test_whoever_is_asked_answers_and_who_is_not_there_keeps_nobody_waitin
 
 
 async def test_one_that_does_not_answer_is_missing_after_a_second() -> None:
-    async with family(3, 2) as (made, workers):
-        ours, theirs = socket.socketpair()
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
-        with theirs:
-            attending = asyncio.create_task(made.hub.attend(Line(2, writer), reader, lambda _: None))
-            theirs.sendall(Frame(Kind.LISTENS, b"http://here").written())
-            await until(lambda: len(made.hub.addresses()) == 3)
-            assert await workers[0].ask("samples") == {1: b"1"}
-        await attending
+    async with family(3, 2) as (made, workers), silent_third(made):
+        assert await workers[0].ask("samples") == {1: b"1"}
 
 
 async def test_what_is_told_to_one_that_takes_nothing_is_lost_and_nobody_waits() -> None:
     """Of 100 megabytes what fits is kept; all others hear all of it."""
-    async with family(3, 2) as (made, workers):
-        ours, theirs = socket.socketpair()
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
-        with theirs:
-            attending = asyncio.create_task(made.hub.attend(Line(2, writer), reader, lambda _: None))
-            theirs.sendall(Frame(Kind.LISTENS, b"http://here").written())
-            await until(lambda: len(made.hub.addresses()) == 3)
-            for _ in range(100):
-                told = len(made.heard[1]) + 10
-                for _ in range(10):
-                    workers[0].tell("counts", ["x" * 100_000])
-                await until(lambda: len(made.heard[1]) == told)  # noqa: B023 - called in this round
-            assert writer.transport.get_write_buffer_size() < 12_000_000
-        await attending
+    async with family(3, 2) as (made, workers), silent_third(made) as writer:
+        for _ in range(100):
+            told = len(made.heard[1]) + 10
+            for _ in range(10):
+                workers[0].tell("counts", ["x" * 100_000])
+            await until(lambda: len(made.heard[1]) == told)  # noqa: B023 - called in this round
+        assert writer.transport.get_write_buffer_size() < 12_000_000
 
 
 async def test_what_cannot_be_understood_is_passed_over() -> None:
