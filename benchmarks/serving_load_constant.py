@@ -2,7 +2,7 @@
 
 What it takes is the price of a request that nobody has to think about; the rest of a real server's is what the list
 takes. It is put together from the parts of `serving.app` and `serving.server`: connections and their limits, the event
-loop, load shedding, observation, routes, JSON, and the schema that the body is held to.
+loop, load shedding, observation, the way past the framework, JSON, and the schema that the body is held to.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ import uvicorn
 from fastapi import Depends, FastAPI
 from fastapi import Path as InPath
 from fastapi_offline import FastAPIOffline
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -29,10 +28,12 @@ from serving.access.turning_away import turning_away
 from serving.config import ServingConfig
 from serving.connections import http_settings
 from serving.error_problems import install
+from serving.errors import UnknownPlacement
 from serving.logs import log_to_stderr
 from serving.metrics import create_metrics
 from serving.observed import observed
 from serving.openapi import PROBLEMS
+from serving.routes.direct import answer_directly, directly
 from serving.routes.parts import takes_json
 from serving.schemas import RecommendBody, RecommendReply
 
@@ -53,11 +54,12 @@ def constant_app(config: ServingConfig, content: bytes) -> ASGIApp:
     async def recommend_items(placement: Annotated[str, InPath()], body: RecommendBody, request: Request) -> Response:
         caller_of(request)
         if placement not in config.placements or body.k > config.max_k:
-            raise HTTPException(404)
+            raise UnknownPlacement(placement)
         return Response(content, media_type="application/json")
 
+    answer_directly(api, recommend_items, RecommendBody)
     turn_away = turning_away(api.router.routes, metrics.turned_away)
-    app = shedding(api, config.max_under_way, config.queue_seconds, turn_away)
+    app = shedding(directly(api), config.max_under_way, config.queue_seconds, turn_away)
     app = allowing(app, config.allowed_origins)
     return observed(app, metrics, lambda: config.placements, config.max_body_bytes, config.body_seconds)
 

@@ -34,6 +34,7 @@ from serving.openapi import PROBLEMS, describe_problems
 from serving.people import People
 from serving.recall import RecallProbe
 from serving.routes.bundles import add_bundles
+from serving.routes.direct import directly
 from serving.routes.events import add_events
 from serving.routes.health import add_health
 from serving.routes.items import add_items
@@ -130,7 +131,7 @@ def create_app(
     share(parts, allowances)
     api = create_api(parts)
     turn_away = turning_away(api.router.routes, metrics.turned_away)
-    app = shedding(api, config.max_under_way, config.queue_seconds, turn_away)
+    app = shedding(directly(api), config.max_under_way, config.queue_seconds, turn_away)
     if files.keys is not None:
         app = guarded(app, files.keys, allowances, turn_away, open_metrics=config.open_metrics)
     app = allowing(app, config.allowed_origins)

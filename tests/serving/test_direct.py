@@ -8,10 +8,11 @@ import pytest
 from fastapi import Depends, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from serving.error_problems import install
 from serving.openapi import PROBLEMS, describe_problems
-from serving.routes.direct import answer_directly
+from serving.routes.direct import answer_directly, directly
 from serving.routes.parts import json_reply, takes_json
 from serving.schemas import RecommendBody
 
@@ -24,17 +25,17 @@ PATH = "/v1/placements/front-page:recommend"
 class Asked(NamedTuple):
     """An app, and how often its framework was asked."""
 
-    app: FastAPI
+    app: ASGIApp
     by_framework: list[str]
 
 
-def an_app(*, directly: bool) -> Asked:
-    app, asked = FastAPI(responses=PROBLEMS), Asked(FastAPI(), [])
+def an_app(*, is_direct: bool) -> Asked:
+    app, by_framework = FastAPI(responses=PROBLEMS), list[str]()
     install(app)
     describe_problems(app)
 
     async def count(request: Request) -> None:
-        asked.by_framework.append(request.url.path)
+        by_framework.append(request.url.path)
 
     @app.post("/v1/placements/{placement}:recommend", dependencies=[Depends(count), Depends(takes_json)])
     async def recommend(placement: str, body: RecommendBody, request: Request) -> Response:
@@ -42,9 +43,10 @@ def an_app(*, directly: bool) -> Asked:
             raise KeyError("a mistake of ours")
         return json_reply(body.model_copy(update={"model_id": f"{placement} {request.headers['x-more']}"}))
 
-    if directly:
-        answer_directly(app, recommend, RecommendBody)
-    return Asked(app, asked.by_framework)
+    if not is_direct:
+        return Asked(app, by_framework)
+    answer_directly(app, recommend, RecommendBody)
+    return Asked(directly(app), by_framework)
 
 
 async def replies(asked: Asked, content: bytes | list[bytes], kind: str | None) -> tuple[int, bytes, str | None]:
@@ -72,7 +74,7 @@ async def replies(asked: Asked, content: bytes | list[bytes], kind: str | None) 
     ],
 )
 async def test_what_is_well_formed_does_not_come_to_the_framework(content: bytes, kind: str) -> None:
-    ours, theirs = an_app(directly=True), an_app(directly=False)
+    ours, theirs = an_app(is_direct=True), an_app(is_direct=False)
     reply = await replies(ours, content, kind)
     assert reply == await replies(theirs, content, kind)
     assert reply[0] == 200
@@ -104,20 +106,20 @@ async def test_what_is_well_formed_does_not_come_to_the_framework(content: bytes
 async def test_what_is_not_as_it_should_be_is_refused_as_the_framework_refuses_it(
     content: bytes, kind: str | None
 ) -> None:
-    reply = await replies(an_app(directly=True), content, kind)
-    assert reply == await replies(an_app(directly=False), content, kind)
+    reply = await replies(an_app(is_direct=True), content, kind)
+    assert reply == await replies(an_app(is_direct=False), content, kind)
     assert reply[0] in {400, 415, 422}
 
 
 async def test_a_body_in_pieces_is_put_together() -> None:
     pieces = [b'{"user_id": "an', b'na", ', b'"k": 7}']
-    reply = await replies(an_app(directly=True), pieces, JSON)
-    assert reply == await replies(an_app(directly=False), pieces, JSON)
+    reply = await replies(an_app(is_direct=True), pieces, JSON)
+    assert reply == await replies(an_app(is_direct=False), pieces, JSON)
     assert reply[0] == 200
     assert b'"user_id":"anna"' in reply[1]
 
 
 async def test_a_mistake_of_ours_is_the_same_problem() -> None:
-    reply = await replies(an_app(directly=True), b'{"k": 101}', JSON)
-    assert reply == await replies(an_app(directly=False), b'{"k": 101}', JSON)
+    reply = await replies(an_app(is_direct=True), b'{"k": 101}', JSON)
+    assert reply == await replies(an_app(is_direct=False), b'{"k": 101}', JSON)
     assert reply[0] == 500
