@@ -18,7 +18,7 @@ import pytest
 from benchmarks.serving_load import ANSWERED, Asked, loading
 from benchmarks.serving_load_constant import constant_app
 from benchmarks.serving_load_peers import cpu_seconds
-from benchmarks.serving_load_soak import minutes_of
+from benchmarks.serving_load_soak import Sample, minutes_of
 from benchmarks.serving_load_steps import Step, best, fastest, step_of
 from benchmarks.serving_load_world import FRONT_PAGE, PATH, Shop, Size
 from benchmarks.serving_under_load import Plan, measure_serving
@@ -175,10 +175,14 @@ def test_where_no_rate_meets_the_bound_there_is_none_and_steps_of_another_bound_
 
 def test_minutes_have_the_requests_that_were_due_in_them_and_the_last_what_is_left_over() -> None:
     rows = [(0.5 * n, 0.5 * n, 0.5 * n + (0.01 if n < 20 else 0.03), 200 if n != 25 else 503) for n in range(44)]
-    samples = [(0.0, 100.0), (5.0, 102.0), (6.0, 109.0), (15.0, 140.0), (21.0, 150.0)]
+    figures = [(0.0, 100.0, 7.0), (5.0, 102.0, 7.1), (6.0, 109.0, 7.12), (15.0, 140.0, 7.3), (21.0, 150.0, 7.9)]
+    samples = [Sample(*one) for one in figures]
     first, last = minutes_of(answered(*rows), samples, window=10.0)
     assert (first["requests"], first["failed"], last["requests"], last["failed"]) == (20, 0, 24, 1)
     assert (first["p99"], last["p50"]) == (pytest.approx(10.0), pytest.approx(30.0))
+    # By 10 s 7.2 of processor time, by 21 s, before the last request, 7.9.
+    assert first["cpu_milliseconds"] == pytest.approx(1e3 * 0.2 / 20)
+    assert last["cpu_milliseconds"] == pytest.approx(1e3 * 0.7 / 24)
     assert (first["megabytes"], first["megabytes_highest"], last["megabytes"]) == (102.0, 109.0, 145.0)
 
 
