@@ -14,7 +14,7 @@ from serving.placements.settings import Placement
 from serving.recommend import RankedItem, recommend
 from serving.request import RecommendationRequest
 from serving.view import View
-from tests.serving.test_ads_desk import NOON, Shop, ad, in_memory, model
+from tests.serving.ad_shop import NOON, Shop, ad, in_memory, model
 
 __all__ = ["model"]  # the fixture
 
