@@ -13,6 +13,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.serving.running import until
 
+SENDER, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+"""A trace, and the span in it below which a request is made."""
+
 
 class Receiver:
     """What has been received.
@@ -54,6 +57,10 @@ class Receiver:
         mine = until(found, lambda: f"no trace {trace_id} among {len(self.spans())} spans")
         [whole] = [span for span in mine if span.kind == Span.SPAN_KIND_SERVER]
         return whole, [span for span in mine if span is not whole]
+
+
+def traceparent(trace_id: str, *, recorded: bool = True) -> dict[str, str]:
+    return {"traceparent": f"00-{trace_id}-{PARENT}-0{int(recorded)}"}
 
 
 def attributes(span: Span) -> dict[str, Any]:
