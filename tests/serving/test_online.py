@@ -7,7 +7,7 @@ from feature_store.item_schemas import Article
 from serving.assortment.assortment import Assortment
 from serving.metrics import at_hand, create_metrics
 from serving.model import build_model
-from serving.online import Online
+from serving.online import Online, mean_cosine
 from serving.placements.settings import Placement
 from serving.recommend import recommend
 from serving.request import RecommendationRequest
@@ -70,3 +70,10 @@ def test_a_child_at_hand_is_the_one_that_is_shown() -> None:
     metrics.lists.labels("home", "r1").inc()
     assert metrics.registry.get_sample_value("hearth_lists_total", {"placement": "home", "model_id": "r1"}) == 3
     assert metrics.registry.get_sample_value("hearth_lists_total", {"placement": "home", "model_id": "r2"}) is None
+
+
+def test_an_item_whose_vector_is_zero_is_like_none() -> None:
+    vectors = np.array([[3.0, 4.0, 9.0], [0.0, 0.0, 1.0], [0.6, 0.8, -9.0], [1.0, 0.0, 0.0]], np.float32)
+    lengths = np.linalg.norm(vectors[:, :2], axis=1).astype(np.float32)
+    cosines = (1.0 + 0.6 + 0.6) / 6  # of three pairs; three more are with the second
+    assert mean_cosine(vectors, lengths, 2, np.arange(4, dtype=np.int32)) == pytest.approx(cosines)
