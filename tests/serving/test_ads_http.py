@@ -17,11 +17,11 @@ from feature_store.ad_counters_sqlite import open_sqlite_counters
 from feature_store.encryption import KeyRing, own_keys
 from feature_store.errors import BadInput
 from feature_store.item_schemas import Ad, PlainItem, StoredItem
-from feature_store.item_store_sqlite import open_sqlite_items
 from feature_store.redis_settings import RedisSettings
 from serving.placements.file import parse_placements
 from serving.placements.settings import Placement
 from tests.redis_server import running_redis
+from tests.serving.items_file import put
 from tests.serving.published import Publisher, draft, popular
 from tests.serving.running import ROOT, Server, config_of, keys_file, started, until
 
@@ -32,17 +32,6 @@ FILMS: list[StoredItem] = [PlainItem(item_id=f"item-{row}", vertical="films") fo
 def ad(vertical: str, item_id: str, bid: str, **fields: Any) -> Ad:
     of_all = {"advertiser": f"of-{item_id}", "currency": "EUR", "safety": "general"}
     return Ad(**of_all | {"item_id": item_id, "vertical": vertical, "bid": Decimal(bid)} | fields)
-
-
-def put(path: Path, items: Sequence[StoredItem], remove: tuple[str, ...] = ()) -> None:
-    async def write() -> None:
-        async with open_sqlite_items(path) as store:
-            for vertical in {item.vertical for item in items}:
-                await store.upsert([item for item in items if item.vertical == vertical])
-            if remove:
-                await store.remove(items[0].vertical, remove)
-
-    asyncio.run(write())
 
 
 @contextmanager

@@ -25,9 +25,10 @@ from serving.attribution import Attribution, Origin
 from serving.ingest import Judged
 from serving.metrics import Metrics, create_metrics
 from serving.placements.settings import Placement
+from tests.serving.items_file import put
 from tests.serving.published import Publisher, draft
 from tests.serving.running import config_of, started, until
-from tests.serving.test_ads_http import ADS, FILMS, World, ad, followed, ids, put, rename
+from tests.serving.test_ads_http import ADS, FILMS, World, ad, followed, ids, rename
 
 TEA = Offer(ad="tea", campaign="spring", price=7)
 

@@ -1,6 +1,5 @@
 """A shop over HTTP, by the placements of the example, on a catalogue that changes."""
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -12,8 +11,8 @@ import pytest
 
 from feature_store.item_item import ItemItem
 from feature_store.item_schemas import Product, StoredItem
-from feature_store.item_store_sqlite import open_sqlite_items
 from serving.placements.file import parse_placements
+from tests.serving.items_file import put
 from tests.serving.published import Publisher
 from tests.serving.running import ROOT, Server, config_of, started
 from tests.serving.stocked import content_of
@@ -49,22 +48,12 @@ def goods() -> dict[str, StoredItem]:
 GOODS = goods()
 
 
-def put(folder: Path, *items: StoredItem) -> None:
-    """Put items as another program does, such as `hearth items import`."""
-
-    async def step() -> None:
-        async with open_sqlite_items(folder / "items.sqlite") as store:
-            await store.upsert(items)
-
-    asyncio.run(step())
-
-
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
     folder = tmp_path_factory.mktemp("shop")
     publisher = Publisher(folder)
     model_id = publisher.publish(CONTENT)
-    put(folder, *GOODS.values())
+    put(folder / "items.sqlite", [*GOODS.values()])
     config = config_of(publisher, store=folder / "store.sqlite", items=folder / "items.sqlite", placements=PLACEMENTS)
     with started(config, folder) as server:
         server.serves(model_id)
@@ -95,15 +84,15 @@ def test_all_that_can_be_sold_and_is_not_recalled_can_be_shown(shop: tuple[Serve
 def test_what_is_sold_out_is_gone_within_a_second_and_back_when_it_is_there_again(shop: tuple[Server, Path]) -> None:
     server, folder = shop
     assert "item-7" in listed(server, "product-page")
-    put(folder, GOODS["item-7"].model_copy(update={"stock": 0}))
+    put(folder / "items.sqlite", [GOODS["item-7"].model_copy(update={"stock": 0})])
     within_a_second(lambda: "item-7" not in listed(server, "product-page"))
-    put(folder, GOODS["item-7"])
+    put(folder / "items.sqlite", [GOODS["item-7"]])
     within_a_second(lambda: "item-7" in listed(server, "product-page"))
 
 
 def test_a_new_product_is_shown_within_a_second_and_a_removed_one_no_more(shop: tuple[Server, Path]) -> None:
     server, folder = shop
-    put(folder, product("brand-new"))
+    put(folder / "items.sqlite", [product("brand-new")])
     within_a_second(lambda: "brand-new" in listed(server))
     removed = server.client.delete("/v1/items/brand-new", params={"vertical": SHOP})
     assert removed.status_code == 204, removed.text

@@ -18,6 +18,7 @@ from serving.placements.settings import Placement
 from serving.recommend import recommend
 from serving.request import RecommendationRequest
 from tests.hearth.command import Command
+from tests.serving.items_file import put
 from tests.serving.published import view_of
 from tests.serving.running import Server, started
 from tests.serving.stocked import ids
@@ -109,12 +110,7 @@ def test_lists_of_real_baskets_keep_to_the_rules(
 
 def test_what_is_sold_out_is_gone_within_a_second(server: Server, goods: dict[str, Product], trained: Trained) -> None:
     first = server.recommend("front-page", k=1).json()["items"][0]["item_id"]
-
-    async def sell_out() -> None:
-        async with open_sqlite_items(trained.registry.parent / "items.sqlite") as store:
-            await store.upsert([goods[first].model_copy(update={"stock": 0})])
-
-    asyncio.run(sell_out())
+    put(trained.registry.parent / "items.sqlite", [goods[first].model_copy(update={"stock": 0})])
     end = time.monotonic() + 1.0
     while first in [item["item_id"] for item in server.recommend("front-page", k=50).json()["items"]]:
         assert time.monotonic() < end

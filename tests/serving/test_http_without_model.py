@@ -1,6 +1,5 @@
 """Lists before there is a model: what the catalogue has, by the rules of the placement, marked as degraded."""
 
-import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import pytest
 
 from feature_store.item_schemas import Ad, Article, StoredItem
-from feature_store.item_store_sqlite import open_sqlite_items
+from tests.serving.items_file import put
 from tests.serving.published import Publisher
 from tests.serving.running import Server, config_of, started, until
 from tests.serving.stocked import content_of
@@ -42,15 +41,6 @@ CATALOGUE: list[StoredItem] = [
     *(article(number, topic="sport" if number == 1 else "local", source=f"desk-{number // 4}") for number in range(12)),
     Ad(item_id="ad-1", vertical="ads", advertiser="tea", bid="0.4", currency="EUR", safety="general"),
 ]
-
-
-def put(file: Path, items: list[StoredItem]) -> None:
-    async def step() -> None:
-        async with open_sqlite_items(file) as store:
-            for vertical in {item.vertical for item in items}:
-                await store.upsert([item for item in items if item.vertical == vertical])
-
-    asyncio.run(step())
 
 
 def names(reply: Any) -> list[str]:

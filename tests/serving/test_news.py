@@ -1,6 +1,5 @@
 """A newspaper over HTTP, by the placements of the example: what breaks, expires, was read, and nobody was shown yet."""
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,8 +9,8 @@ from typing import Any
 import pytest
 
 from feature_store.item_schemas import Article, StoredItem
-from feature_store.item_store_sqlite import open_sqlite_items
 from serving.placements.file import parse_placements
+from tests.serving.items_file import put
 from tests.serving.published import Publisher
 from tests.serving.running import ROOT, Server, config_of, started
 from tests.serving.stocked import content_of
@@ -46,19 +45,11 @@ def paper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Pa
     folder = tmp_path_factory.mktemp("paper")
     publisher = Publisher(folder)
     model_id = publisher.publish(CONTENT)
-    put(folder, *EDITION.values())
+    put(folder / "items.sqlite", [*EDITION.values()])
     config = config_of(publisher, store=folder / "store.sqlite", items=folder / "items.sqlite", placements=PLACEMENTS)
     with started(config, folder) as server:
         server.serves(model_id)
         yield server, folder
-
-
-def put(folder: Path, *items: StoredItem) -> None:
-    async def step() -> None:
-        async with open_sqlite_items(folder / "items.sqlite") as store:
-            await store.upsert(items)
-
-    asyncio.run(step())
 
 
 def reply(server: Server, placement: str = "front-page", **body: object) -> list[dict[str, Any]]:
@@ -109,7 +100,7 @@ def test_what_expired_or_is_not_published_yet_is_not_shown(paper: tuple[Server, 
 
 def test_an_article_expires_by_the_clock_alone(paper: tuple[Server, Path]) -> None:
     server, folder = paper
-    put(folder, article("short-lived", 1, expires=time.time() + 1.2))
+    put(folder / "items.sqlite", [article("short-lived", 1, expires=time.time() + 1.2)])
     within_a_second(lambda: "short-lived" in listed(server, "read-on", k=100))
     time.sleep(1.2)
     assert "short-lived" not in listed(server, "read-on", k=100)
@@ -117,10 +108,10 @@ def test_an_article_expires_by_the_clock_alone(paper: tuple[Server, Path]) -> No
 
 def test_breaking_news_stands_first_within_a_second_and_for_as_long_as_it_is(paper: tuple[Server, Path]) -> None:
     server, folder = paper
-    put(folder, article("quake", 0, labels={"breaking": ("yes",)}, topic="local"))
+    put(folder / "items.sqlite", [article("quake", 0, labels={"breaking": ("yes",)}, topic="local")])
     within_a_second(lambda: listed(server)[0] == "quake")
     assert reply(server)[0]["source"] == "promoted"
-    put(folder, article("quake", 0, topic="local", expires=BEGUN + 1))
+    put(folder / "items.sqlite", [article("quake", 0, topic="local", expires=BEGUN + 1)])
     within_a_second(lambda: "quake" not in listed(server, k=100))
 
 
@@ -158,7 +149,7 @@ def test_people_decide_which_fresh_article_is_shown(paper: tuple[Server, Path]) 
 
 def test_an_event_that_is_sent_again_is_counted_once(paper: tuple[Server, Path]) -> None:
     server, _ = paper
-    put(paper[1], article("again", 0, topic="other"), article("other", 0, topic="other"))
+    put(paper[1] / "items.sqlite", [article("again", 0, topic="other"), article("other", 0, topic="other")])
     within_a_second(lambda: {"again", "other"} <= set(listed(server, "read-on", k=100)))
     tell(server, *((f"user-{n}", item_id, "impression") for n in range(10) for item_id in ("again", "other")))
     event = {"event_id": "1", "user_id": "bert", "item_id": "again", "event": "click", "vertical": NEWS}

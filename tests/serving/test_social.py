@@ -15,14 +15,15 @@ from pydantic import ValidationError
 from feature_store.encryption import own_keys
 from feature_store.item_schemas import Post, Visibility
 from feature_store.item_store_redis import open_redis_items
-from feature_store.item_store_sqlite import open_sqlite_items
 from feature_store.redis_settings import RedisSettings
 from feature_store.social_graph import Tie
 from feature_store.social_graph_redis import open_redis_graph
 from feature_store.social_graph_sqlite import open_sqlite_graph
+from serving.config import ServingConfig
 from serving.placements.file import parse_placements
 from serving.placements.settings import Placement
 from tests.redis_server import RedisServer, running_redis
+from tests.serving.items_file import put
 from tests.serving.published import Publisher
 from tests.serving.running import ROOT, Server, config_of, keys_file, started, until
 from tests.serving.stocked import content_of
@@ -167,23 +168,23 @@ def test_a_block_a_mute_and_a_hidden_post_are_gone_from_the_next_reply_of_both_s
         assert not any(word in server.log() for server in servers for word in ("ann", "bobs-circle", "zoe"))
 
 
+def with_files(publisher: Publisher, folder: Path) -> ServingConfig:
+    """Of a server that has all in files, with all posts and no ties yet."""
+    config = config_of(
+        publisher,
+        store=folder / "store.sqlite",
+        social_graph=folder / "graph.sqlite",
+        items=folder / "items.sqlite",
+        placements={**PLACEMENTS, "all": Placement(vertical="social", respects_graph=True)},
+    )
+    put(config.items, POSTS)
+    return config
+
+
 def test_a_server_with_files_honours_ties_that_the_command_line_imports_while_it_runs(
     publisher: Publisher, tmp_path: Path
 ) -> None:
-    store, graph_file, items_file = tmp_path / "store.sqlite", tmp_path / "graph.sqlite", tmp_path / "items.sqlite"
-    config = config_of(
-        publisher,
-        store=store,
-        social_graph=graph_file,
-        items=items_file,
-        placements={**PLACEMENTS, "all": Placement(vertical="social", respects_graph=True)},
-    )
-
-    async def fill() -> None:
-        async with open_sqlite_items(items_file) as items:
-            await items.upsert(POSTS)
-
-    finished(fill())
+    config = with_files(publisher, tmp_path)
     with started(config, tmp_path) as server:
         server.serves(publisher.publish(content_of("social")))
         has_all_posts(server)
@@ -191,9 +192,9 @@ def test_a_server_with_files_honours_ties_that_the_command_line_imports_while_it
         for kind, other in (("friend", "bob"), ("mute", "cy")):
             ties = tmp_path / f"{kind}.csv"
             ties.write_text(f"user_id,friend_id\nann,{other}\n")
-            command = ["people", "import-ties", str(ties), "--kind", kind, "--store", str(graph_file)]
+            command = ["people", "import-ties", str(ties), "--kind", kind, "--store", str(config.social_graph)]
             subprocess.run(
-                [sys.executable, "-m", "hearth", *command, "--store-key", str(keys_file(store))],
+                [sys.executable, "-m", "hearth", *command, "--store-key", str(keys_file(config.store))],
                 cwd=ROOT,
                 check=True,
                 stdout=subprocess.DEVNULL,
@@ -204,22 +205,13 @@ def test_a_server_with_files_honours_ties_that_the_command_line_imports_while_it
 
 
 def test_a_blocked_author_stays_hidden_while_the_store_of_people_is_lost(publisher: Publisher, tmp_path: Path) -> None:
-    store, graph_file, items_file = tmp_path / "store.sqlite", tmp_path / "graph.sqlite", tmp_path / "items.sqlite"
-    config = config_of(
-        publisher,
-        store=store,
-        social_graph=graph_file,
-        items=items_file,
-        placements={**PLACEMENTS, "all": Placement(vertical="social", respects_graph=True)},
-    )
+    config = with_files(publisher, tmp_path)
 
-    async def fill() -> None:
-        async with open_sqlite_items(items_file) as items:
-            await items.upsert(POSTS)
-        async with open_sqlite_graph(graph_file, own_keys(keys_file(store))) as graph:
+    async def tie() -> None:
+        async with open_sqlite_graph(config.social_graph, own_keys(keys_file(config.store))) as graph:
             await graph.add([Tie("block", "ann", "zoe"), Tie("friend", "ann", "bob")])
 
-    finished(fill())
+    finished(tie())
     with started(config, tmp_path) as server:
         server.serves(publisher.publish(content_of("social")))
         has_all_posts(server)

@@ -18,9 +18,10 @@ from opentelemetry.trace import NoOpTracer
 from serving.app import description
 from serving.placements.settings import Placement
 from serving.tracing.spans import RequestSpan, step
+from tests.serving.items_file import put
 from tests.serving.published import Publisher, draft
 from tests.serving.running import Server, config_of, started, until
-from tests.serving.test_ads_http import FILMS, ad, put
+from tests.serving.test_ads_http import FILMS, ad
 from tests.serving.trace_receiver import PARENT, SENDER, Receiver, attributes, receiving, traceparent
 
 RECOMMEND = "/v1/placements/{placement}:recommend"

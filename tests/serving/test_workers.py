@@ -1,6 +1,5 @@
 """A server of several processes: one address, one copy of the items, and what came to one is known to all."""
 
-import asyncio
 import json
 import os
 import signal
@@ -18,9 +17,9 @@ import httpx
 import pytest
 
 from feature_store.item_schemas import Article
-from feature_store.item_store_sqlite import open_sqlite_items
 from serving.config import ServingConfig
 from tests.serving.access.keyed import KeyFile, bearer
+from tests.serving.items_file import put
 from tests.serving.published import Publisher, draft
 from tests.serving.running import PATIENCE, ROOT, Server, config_of, running, started, until
 
@@ -227,12 +226,7 @@ def catalogue_of(publisher: Publisher, folder: Path) -> ServingConfig:
     items = [
         Article(item_id=f"news-{number}", vertical="news", published=time.time() - 60 * number) for number in range(8)
     ]
-
-    async def put() -> None:
-        async with open_sqlite_items(folder / "items.sqlite") as store:
-            await store.upsert(items)
-
-    asyncio.run(put())
+    put(folder / "items.sqlite", items)
     placements = {"news": {"vertical": "news"}}
     return config_of(
         publisher, store=folder / "s.sqlite", items=folder / "items.sqlite", placements=placements, workers=2

@@ -1,6 +1,5 @@
 """Tenants of one server over a real socket: what one's people do moves no list, count or budget of another."""
 
-import asyncio
 import subprocess
 import sys
 import time
@@ -12,8 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from feature_store.item_schemas import Ad, PlainItem, Post
-from feature_store.item_store_sqlite import open_sqlite_items
 from tests.serving.access.keyed import KeyFile, post_events, recommend
+from tests.serving.items_file import put
 from tests.serving.published import Publisher
 from tests.serving.running import ROOT, Server, config_of, keys_file, started, until
 from tests.serving.stocked import content_of
@@ -61,15 +60,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     for name, tenant in TENANTS.items():
         keys.add(name, "recommend", "ingest", **({} if tenant is None else {"tenant": tenant}))
 
-    async def fill() -> None:
-        async with open_sqlite_items(folder / "items.sqlite") as items:
-            await items.upsert([PlainItem(item_id=f"new-{n}", vertical="films") for n in range(10)])
-            posts = [("bobs", "bob"), ("cys", "cy")]
-            await items.upsert([Post(item_id=i, vertical="social", author=who, created=NOW - 60) for i, who in posts])
-            ad = Ad(item_id="ad", vertical="ads", bid=Decimal("0.40"), currency="EUR", safety="general", advertiser="a")
-            await items.upsert([ad])
-
-    asyncio.run(fill())
+    new = [PlainItem(item_id=f"new-{n}", vertical="films") for n in range(10)]
+    posts = [
+        Post(item_id=item_id, vertical="social", author=who, created=NOW - 60)
+        for item_id, who in (("bobs", "bob"), ("cys", "cy"))
+    ]
+    ad = Ad(item_id="ad", vertical="ads", bid=Decimal("0.40"), currency="EUR", safety="general", advertiser="a")
+    put(folder / "items.sqlite", [*new, *posts, ad])
     model_id = publisher.publish(content_of("films"))
     config = config_of(
         publisher,
