@@ -10,9 +10,9 @@ from pathlib import Path
 from feature_store.encryption import own_keys
 from feature_store.redis_settings import RedisSettings
 from tests.redis_server import RedisServer, running_redis
+from tests.serving.on_trial import loaded
 from tests.serving.published import Publisher, draft
 from tests.serving.running import PATIENCE, Server, config_of, started, until
-from tests.serving.test_http_trial import loaded
 
 
 @contextmanager

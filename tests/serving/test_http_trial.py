@@ -6,15 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.serving.on_trial import PEOPLE, loaded, on_trial
 from tests.serving.published import Publisher, draft, popular
 from tests.serving.running import Server, config_of, started, until
-
-PEOPLE = [f"person-{number}" for number in range(40)]
-
-
-def loaded(server: Server, model_id: str, stage: str = "shadow") -> None:
-    sample = f'hearth_model_info{{model_id="{model_id}",stage="{stage}"}}'
-    until(lambda: server.metric(sample) == 1, server.log)
 
 
 def event(recommendation_id: str, item_id: str, kind: str, user_id: str = "viewer") -> dict[str, Any]:
@@ -33,11 +27,7 @@ def followed(server: Server, reply: Any, *kinds: str, viewer: str = "") -> None:
 def test_a_share_of_people_is_answered_by_the_model_on_trial_and_always_the_same_people(
     publisher: Publisher, tmp_path: Path
 ) -> None:
-    first, second = publisher.publish(draft(1)), publisher.publish(draft(2), promote=False)
-    publisher.registry.promote(second, "shadow")
-    with started(config_of(publisher, trial={"share": 0.5, "compared": 1.0}), tmp_path) as server:
-        server.serves(first)
-        loaded(server, second)
+    with on_trial(publisher, tmp_path, {"share": 0.5, "compared": 1.0}) as (server, first, second):
         answered = {person: server.ask(user_id=person)["model_id"] for person in PEOPLE}
         assert set(answered.values()) == {first, second}
         assert {person: server.ask(user_id=person)["model_id"] for person in PEOPLE} == answered
@@ -77,12 +67,8 @@ def test_a_vector_is_answered_by_the_checkpoint_that_it_names_whoever_the_trial_
 def test_clicks_are_counted_where_their_reply_came_from_and_a_model_that_nobody_clicks_is_stopped(
     publisher: Publisher, tmp_path: Path
 ) -> None:
-    first, second = publisher.publish(draft(1)), publisher.publish(draft(2), promote=False)
-    publisher.registry.promote(second, "shadow")
     trial = {"share": 0.5, "least_clicks": 20, "least_requests": 10_000}
-    with started(config_of(publisher, trial=trial), tmp_path) as server:
-        server.serves(first)
-        loaded(server, second)
+    with on_trial(publisher, tmp_path, trial) as (server, first, second):
         replies = [server.ask(user_id=person) for person in PEOPLE]
         theirs = [reply for reply in replies if reply["model_id"] == second]
         shown = [len(reply["items"]) for reply in replies if reply["model_id"] == first]
@@ -104,12 +90,7 @@ def test_clicks_are_counted_where_their_reply_came_from_and_a_model_that_nobody_
 
 
 def test_one_reply_counts_each_of_its_items_once_whatever_is_sent_of_it(publisher: Publisher, tmp_path: Path) -> None:
-    first, second = publisher.publish(draft(1)), publisher.publish(draft(2), promote=False)
-    publisher.registry.promote(second, "shadow")
-    trial = {"share": 0.5, "least_clicks": 20}
-    with started(config_of(publisher, trial=trial), tmp_path) as server:
-        server.serves(first)
-        loaded(server, second)
+    with on_trial(publisher, tmp_path, {"share": 0.5, "least_clicks": 20}) as (server, first, second):
         replies = [server.ask(user_id=person) for person in PEOPLE]
         theirs, others = (
             next(reply for reply in replies if reply["model_id"] == model_id) for model_id in (second, first)
@@ -128,12 +109,8 @@ def test_one_reply_counts_each_of_its_items_once_whatever_is_sent_of_it(publishe
 
 
 def test_a_reply_whose_model_the_request_has_named_counts_in_no_trial(publisher: Publisher, tmp_path: Path) -> None:
-    first, second = publisher.publish(draft(1)), publisher.publish(draft(2), promote=False)
-    publisher.registry.promote(second, "shadow")
     trial = {"share": 0.5, "least_clicks": 20, "least_requests": 10_000}
-    with started(config_of(publisher, trial=trial), tmp_path) as server:
-        server.serves(first)
-        loaded(server, second)
+    with on_trial(publisher, tmp_path, trial) as (server, first, second):
         for model_id, kinds in ((second, ["impression"]), (first, ["impression", "click"])):
             for named in ({"model_id": model_id}, {"query_vector": [0.1] * 8, "checkpoint_id": model_id}):
                 for _ in range(3):
@@ -151,11 +128,7 @@ def test_a_reply_whose_model_the_request_has_named_counts_in_no_trial(publisher:
 def test_a_checkpoint_whose_trial_was_stopped_answers_nobody_though_it_stays_in_memory(
     publisher: Publisher, tmp_path: Path
 ) -> None:
-    first, second = publisher.publish(draft(1)), publisher.publish(draft(2), promote=False)
-    publisher.registry.promote(second, "shadow")
-    with started(config_of(publisher, trial={"share": 0.5, "least_clicks": 20}), tmp_path) as server:
-        server.serves(first)
-        loaded(server, second)
+    with on_trial(publisher, tmp_path, {"share": 0.5, "least_clicks": 20}) as (server, first, second):
         for file in (publisher.folder / "checkpoints" / second).iterdir():
             file.unlink()  # so that its stage cannot be taken from it
         vector = {"query_vector": [0.1] * 8, "checkpoint_id": second}

@@ -9,9 +9,8 @@ import pytest
 
 from feature_store.query_tower import ContextValue, QueryTower
 from feature_store.row_ranges import one_catalogue
+from tests.serving.on_trial import PEOPLE, on_trial
 from tests.serving.published import Publisher, draft
-from tests.serving.running import config_of, started
-from tests.serving.test_http_trial import PEOPLE, loaded
 
 HUGE = np.full(8, 3e38, np.float32)  # two of them are more than 32 bits hold, of which NumPy warns: an error in tests
 OVERFLOWING = QueryTower(8, {ContextValue("device", "phone"): HUGE, ContextValue("hour", "3"): HUGE})
@@ -21,12 +20,8 @@ TOO_MUCH = {"session_events": [{"item_id": "item-2", "event": "view"}], "context
 def test_a_canary_that_shows_less_than_production_is_answered_for_by_it_and_stopped(
     publisher: Publisher, tmp_path: Path
 ) -> None:
-    first, second = publisher.publish(draft(1)), publisher.publish(draft(2, items=30), promote=False)
-    publisher.registry.promote(second, "shadow")
     trial = {"share": 0.5, "compared": 0.0, "least_requests": 30, "most_failures": 0.4}
-    with started(config_of(publisher, trial=trial), tmp_path) as server:
-        server.serves(first)
-        loaded(server, second)
+    with on_trial(publisher, tmp_path, trial, draft(2, items=30)) as (server, first, second):
         those_of_both = [f"item-{number}" for number in range(30, 60)]
         for _ in range(2):  # fewer than are asked for, and production has no more either
             few = [server.ask(user_id=person, k=40, exclude_item_ids=those_of_both) for person in PEOPLE]
@@ -50,13 +45,9 @@ def test_a_canary_that_shows_less_than_production_is_answered_for_by_it_and_stop
 def test_a_model_that_has_nothing_to_show_where_production_has_is_stopped_before_anybody_is_shown_it(
     publisher: Publisher, tmp_path: Path
 ) -> None:
-    first = publisher.publish(draft(1))
-    second = publisher.publish(replace(draft(2), catalogues=one_catalogue("music", 60)), promote=False)
-    publisher.registry.promote(second, "shadow")
-    trial = {"compared": 1.0, "least_requests": 10}
-    with started(config_of(publisher, trial=trial, placements={"home": {"vertical": "films"}}), tmp_path) as server:
-        server.serves(first)
-        loaded(server, second)
+    trial, music = {"compared": 1.0, "least_requests": 10}, replace(draft(2), catalogues=one_catalogue("music", 60))
+    films = {"home": {"vertical": "films"}}
+    with on_trial(publisher, tmp_path, trial, music, placements=films) as (server, first, _):
         for _ in range(10):
             assert server.ask()["model_id"] == first
         [stopped] = server.logged("trial stopped")
@@ -67,12 +58,8 @@ def test_a_model_that_has_nothing_to_show_where_production_has_is_stopped_before
 def test_where_the_model_on_trial_fails_production_answers_all_but_those_who_have_named_it(
     publisher: Publisher, tmp_path: Path, share: float
 ) -> None:
-    first = publisher.publish(draft(1))
-    second = publisher.publish(replace(draft(2), query_tower=OVERFLOWING), promote=False)
-    publisher.registry.promote(second, "shadow")
-    with started(config_of(publisher, trial={"share": share, "compared": 0.0}), tmp_path) as server:
-        server.serves(first)
-        loaded(server, second)
+    trial, overflowing = {"share": share, "compared": 0.0}, replace(draft(2), query_tower=OVERFLOWING)
+    with on_trial(publisher, tmp_path, trial, overflowing) as (server, first, second):
         assert server.ask(**TOO_MUCH)["model_id"] == first
         assert server.ask(model_id=first, **TOO_MUCH)["model_id"] == first
         assert server.ask(model_id=second)["model_id"] == second
