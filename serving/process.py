@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from serving.config import ServingConfig
+from serving.first_start import said_why
+from serving.logs import log_to_stderr
 
 
 def run(config: ServingConfig, listening: Callable[[str], None] | None = None) -> None:
@@ -21,6 +23,8 @@ def run(config: ServingConfig, listening: Callable[[str], None] | None = None) -
 
         run_workers(config, listening)
     else:
-        from serving import server  # noqa: PLC0415
+        log_to_stderr()
+        with said_why():
+            from serving import server  # noqa: PLC0415
 
         server.run(config, listening)
