@@ -1,4 +1,4 @@
-"""One server for all tests that do not change what it is, and what it was started with."""
+"""What tests of serving begin with: a server for all that do not change what it is, an empty registry, an empty Redis."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from feature_store.checkpoint import CheckpointDraft
+from tests.redis_server import RedisServer, running_redis
 from tests.serving.published import Publisher, draft
 from tests.serving.running import Server, config_of, started
 
@@ -34,3 +35,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def publisher(tmp_path: Path) -> Publisher:
     """An empty registry."""
     return Publisher(tmp_path)
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """An empty one, which has on disk whatever it has acknowledged."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with running_redis(folder, "--appendonly", "yes", "--appendfsync", "always") as server:
+        yield server

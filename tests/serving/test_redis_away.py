@@ -2,30 +2,20 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
-import pytest
 
 from feature_store.encryption import own_keys
 from feature_store.redis_settings import RedisSettings
 from serving.config import ServingConfig
-from tests.redis_server import RedisServer, running_redis
+from tests.redis_server import RedisServer
 from tests.serving.published import Publisher, draft, personal, popular
 from tests.serving.running import PATIENCE, Server, config_of, started, until
 
 SEEN = ["item-2", "item-6"]
 DEGRADED = ["store-unavailable"]
-
-
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    with running_redis(folder, "--appendonly", "yes", "--appendfsync", "always") as server:
-        yield server
 
 
 def of_cell(publisher: Publisher, server: RedisServer, folder: Path) -> ServingConfig:

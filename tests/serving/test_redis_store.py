@@ -1,28 +1,17 @@
 """Servers of a cell that share a Redis: what one is told all know, and a Redis that is away costs nobody a reply."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from feature_store.encryption import own_keys
 from feature_store.redis_settings import RedisSettings
 from serving.config import ServingConfig
-from tests.redis_server import RedisServer, running_redis
+from tests.redis_server import RedisServer
 from tests.serving.published import Publisher, draft, personal
 from tests.serving.running import Server, config_of, started, until
 
 PASSWORD = "of-the-cell"
-
-
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    with running_redis(folder, "--appendonly", "yes", "--appendfsync", "always") as server:
-        yield server
 
 
 def of_cell(publisher: Publisher, server: RedisServer, folder: Path, **settings: Any) -> ServingConfig:

@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from feature_store.social_graph_sqlite import open_sqlite_graph
 from serving.config import ServingConfig
 from serving.placements.file import parse_placements
 from serving.placements.settings import Placement
-from tests.redis_server import RedisServer, running_redis
+from tests.redis_server import RedisServer
 from tests.serving.items_file import put
 from tests.serving.published import Publisher
 from tests.serving.running import ROOT, Server, config_of, keys_file, started, until
@@ -52,14 +52,6 @@ POSTS = [
 
 def finished(work: Coroutine[Any, Any, Given]) -> Given:
     return asyncio.run(work)
-
-
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    with running_redis(folder, "--appendonly", "yes", "--appendfsync", "always") as server:
-        yield server
 
 
 async def change(server: RedisServer, keys: Path, *, add: tuple[Tie, ...] = (), remove: tuple[Tie, ...] = ()) -> None:

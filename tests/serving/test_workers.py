@@ -233,12 +233,19 @@ def catalogue_of(publisher: Publisher, folder: Path) -> ServingConfig:
     )
 
 
+@pytest.fixture
+def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder, empty yet, in which what is started has what it keeps for as long as it runs."""
+    folder = tmp_path / "private"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
 def test_told_to_stop_all_workers_finish_what_they_have_begun(
-    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    publisher: Publisher, tmp_path: Path, private: Path
 ) -> None:
     publisher.publish(draft(1))
-    (tmp_path / "private").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "private"))
     config = config_of(publisher, store=tmp_path / "people.sqlite", workers=2)
     body = b'{"k": 3}'
     head = f"POST {RECOMMEND} HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
@@ -247,7 +254,7 @@ def test_told_to_stop_all_workers_finish_what_they_have_begun(
         workers = children(server.process.pid)
         assert os.getpgid(server.process.pid) not in map(os.getpgid, workers)  # which Ctrl-C would stop by itself
         address = (server.client.base_url.host, server.client.base_url.port)
-        assert list((tmp_path / "private").iterdir())
+        assert list(private.iterdir())
         connections = [open_ones.enter_context(socket.create_connection(address, timeout=PATIENCE)) for _ in range(12)]
         for connection in connections:
             connection.sendall(head.encode() + b"\r\n" + body[:4])
@@ -262,22 +269,20 @@ def test_told_to_stop_all_workers_finish_what_they_have_begun(
         assert {line["worker"] for line in server.logged("worker stopped", 2)} == {0, 1}
         assert not any(map(is_there, workers))
         assert {line["worker"] for line in server.logged("request", 12)} == {0, 1}
-    assert not list((tmp_path / "private").iterdir())
+    assert not list(private.iterdir())
 
 
 def test_where_the_parent_is_killed_no_process_and_no_file_is_left(
-    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    publisher: Publisher, tmp_path: Path, private: Path
 ) -> None:
     publisher.publish(draft(1))
-    (tmp_path / "private").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "private"))
     with running(config_of(publisher, store=tmp_path / "people.sqlite", workers=2), tmp_path) as server:
         workers = children(server.process.pid)
         assert len(workers) == 2
         server.process.kill()
         until(lambda: not any(map(is_there, workers)), server.log)
         assert refuses((server.client.base_url.host, server.client.base_url.port))
-    until(lambda: not list((tmp_path / "private").iterdir()), lambda: "the folder is still there")
+    until(lambda: not list(private.iterdir()), lambda: "the folder is still there")
 
 
 def test_a_worker_that_cannot_begin_again_and_again_ends_the_server(publisher: Publisher, tmp_path: Path) -> None:
