@@ -1,4 +1,4 @@
-"""What tests of serving begin with: a server for all that do not change what it is, an empty registry, an empty Redis."""
+"""What tests of serving begin with: a server for all that leave it as it is, an empty registry, an empty Redis."""
 
 from collections.abc import Iterator
 from pathlib import Path
