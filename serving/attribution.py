@@ -7,14 +7,16 @@ memory: what another one answered, or answered too long ago, is counted nowhere.
 other of events that name a reply which is none of theirs.
 """
 
-from collections import OrderedDict
+import marshal
+from collections import deque
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 KEPT_SECONDS = 3600.0
 MOST_REPLIES = 200_000  # about 70 MB, and
-MOST_ITEMS = 5_000_000  # of theirs: 40 MB more, as the texts are the models' own
+MOST_ITEMS = 5_000_000  # of theirs: some 60 MB more
+_PARTS = 64  # of what is remembered; the oldest is forgotten as a whole
 
 Counted: TypeAlias = Literal["shown", "clicked"]
 
@@ -33,23 +35,42 @@ class Origin(NamedTuple):
     was_named: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class _Remembered:
-    """One reply. shown, clicked: bit i is set once that was counted of item i; ads: where item i is one."""
+class _Reply(NamedTuple):
+    """One reply, as it is kept; ads: bit i is set where item i is one."""
 
-    origin: Origin
-    items: tuple[str, ...]
-    ads: int
     until: float
-    shown: int = 0
-    clicked: int = 0
+    ads: int
+    origin: tuple[str, str, str, bool]
+    items: tuple[str, ...]
+
+    def kept(self) -> bytes:
+        return marshal.dumps(tuple(self))
+
+
+@dataclass(slots=True, eq=False)
+class _Part:
+    """Some replies that came one after the other.
+
+    until: when the last of them is too old.
+    items: of all of them.
+    shown, clicked: of replies of which something was counted; bit i is set once that was counted of item i.
+    """
+
+    until: float = 0.0
+    items: int = 0
+    replies: dict[str, bytes] = field(default_factory=dict)
+    shown: dict[str, int] = field(default_factory=dict)
+    clicked: dict[str, int] = field(default_factory=dict)
 
 
 class Attribution:
     """The replies of the last hour.
 
+    They are kept as bytes: as objects, Python's collector would go through all of them every minute or so, and hold up
+    requests for a tenth of a second.
+
     kept_seconds: how long a reply is remembered.
-    most: replies; where there are more, the oldest are forgotten.
+    most: replies; where there are more, the oldest 64th is forgotten.
     most_items: items of all of them; likewise.
     """
 
@@ -57,11 +78,11 @@ class Attribution:
         self, kept_seconds: float = KEPT_SECONDS, most: int = MOST_REPLIES, most_items: int = MOST_ITEMS
     ) -> None:
         self._kept_seconds, self._most, self._most_items = kept_seconds, most, most_items
-        self._items = 0
-        self._replies: OrderedDict[str, _Remembered] = OrderedDict()
+        self._replies = self._items = 0
+        self._parts: deque[_Part] = deque()
 
     def __len__(self) -> int:
-        return len(self._replies)
+        return self._replies
 
     def remember(
         self, recommendation_id: str, origin: Origin, items: Iterable[str], now: float, ads: Container[str] = ()
@@ -72,12 +93,17 @@ class Attribution:
         """
         names = tuple(items)
         bits = sum(1 << place for place, name in enumerate(names) if name in ads)
-        kept = _Remembered(origin, names, bits, now + self._kept_seconds)
-        self._replies[recommendation_id] = kept
-        self._items += len(kept.items)
-        while self._replies and self._is_too_much(now):
-            _, gone = self._replies.popitem(last=False)
-            self._items -= len(gone.items)
+        reply = _Reply(now + self._kept_seconds, bits, origin[:], names)
+        part = self._newest()
+        self._replies += recommendation_id not in part.replies
+        part.replies[recommendation_id] = reply.kept()
+        part.until = reply.until
+        part.items += len(names)
+        self._items += len(names)
+        while self._parts and self._is_too_much(now):
+            gone = self._parts.popleft()
+            self._replies -= len(gone.replies)
+            self._items -= gone.items
 
     def knows(self, recommendation_id: str, now: float) -> bool:
         """Whether the reply is remembered here."""
@@ -89,29 +115,40 @@ class Attribution:
         None where there is nothing to count: the reply is not known or had no such item, or that was counted before.
         """
         found = self._known(recommendation_id, now)
-        if found is None or item_id not in found.items:
+        if found is None or item_id not in found[1].items:
             return None
-        bit = 1 << found.items.index(item_id)
-        before = found.shown if what == "shown" else found.clicked
+        part, reply = found
+        counted = part.shown if what == "shown" else part.clicked
+        bit, before = 1 << reply.items.index(item_id), counted.get(recommendation_id, 0)
         if before & bit:
             return None
-        if what == "shown":
-            found.shown = before | bit
-        else:
-            found.clicked = before | bit
-        return found.origin
+        counted[recommendation_id] = before | bit
+        return Origin(*reply.origin)
 
     def was_ad(self, recommendation_id: str, item_id: str, now: float) -> bool | None:
         """Whether the item stood in that reply as an ad; None where the reply is not known or had no such item."""
         found = self._known(recommendation_id, now)
-        if found is None or item_id not in found.items:
+        if found is None or item_id not in found[1].items:
             return None
-        return bool(found.ads >> found.items.index(item_id) & 1)
+        reply = found[1]
+        return bool(reply.ads >> reply.items.index(item_id) & 1)
 
-    def _known(self, recommendation_id: str, now: float) -> _Remembered | None:
-        found = self._replies.get(recommendation_id)
-        return None if found is None or found.until <= now else found
+    def _newest(self) -> _Part:
+        """The part for one more reply."""
+        if self._parts:
+            newest = self._parts[-1]
+            if _PARTS * len(newest.replies) < self._most and _PARTS * newest.items < self._most_items:
+                return newest
+        self._parts.append(_Part())
+        return self._parts[-1]
+
+    def _known(self, recommendation_id: str, now: float) -> tuple[_Part, _Reply] | None:
+        for part in reversed(self._parts):  # events follow soon
+            kept = part.replies.get(recommendation_id)
+            if kept is not None:
+                reply = _Reply(*marshal.loads(kept))  # noqa: S302 - our own bytes, of this very process
+                return None if reply.until <= now else (part, reply)
+        return None
 
     def _is_too_much(self, now: float) -> bool:
-        oldest = next(iter(self._replies.values()))
-        return len(self._replies) > self._most or self._items > self._most_items or oldest.until <= now
+        return self._replies > self._most or self._items > self._most_items or self._parts[0].until <= now

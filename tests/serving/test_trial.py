@@ -1,5 +1,6 @@
 """Trials, assignment, experiments and attribution, as values."""
 
+import gc
 import math
 
 import numpy as np
@@ -121,6 +122,28 @@ def test_replies_are_remembered_for_a_while_and_not_without_end() -> None:
     assert attribution.count("2", "heat", "clicked", 12.0) is None
     attribution.remember("late", Origin("home", "r9"), ["heat"], now=12.5)
     assert len(attribution) == 2
+
+
+def test_of_many_replies_the_oldest_go_in_parts() -> None:
+    attribution = Attribution(kept_seconds=10_000.0, most=1000)
+    for number in range(5000):
+        attribution.remember(f"{number}", Origin("home", "r1"), ["heat"], now=float(number))
+        assert number < 1000 or 1000 - 16 <= len(attribution) <= 1000
+    known = [attribution.knows(f"{number}", 5000.0) for number in range(5000)]
+    assert known == [number >= 5000 - len(attribution) for number in range(5000)]
+
+
+def test_the_collector_has_nothing_to_go_through_for_replies() -> None:
+    attribution = Attribution()
+    held = tuple(f"item-{number}" for number in range(10))
+    gc.collect()
+    before = len(gc.get_objects())
+    for number in range(5000):
+        attribution.remember(f"{number}", Origin("home", "r1", "price/low"), held, now=0.0, ads=held[:2])
+        attribution.count(f"{number}", "item-3", "clicked", 1.0)
+    assert attribution.count("17", "item-2", "shown", 1.0) == Origin("home", "r1", "price/low")
+    gc.collect()
+    assert len(gc.get_objects()) - before < 500
 
 
 def test_a_reply_tells_which_of_its_items_were_ads_as_long_as_it_is_remembered() -> None:
