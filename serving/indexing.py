@@ -1,8 +1,8 @@
 """Indexing: each model that comes to answer gets the indexes that suit it, built beside the requests.
 
-Until they are built the exact index answers, and where they cannot be, it goes on. One thread builds, one model after
-the other, and the kernel gives it what time requests leave (its priority is low). What was built is kept in a folder,
-where there is one, and the next server of this machine maps it instead.
+Until they are built the exact index answers, and where there is no memory for them, it goes on. One thread builds, one
+model after the other, and the kernel gives it what time requests leave (its priority is low). What was built is kept in
+a folder, where there is one, and the next server of this machine maps it instead.
 """
 
 import asyncio
@@ -78,7 +78,7 @@ def _index(model: ServingModel, settings: IndexSettings, goes_on: Callable[[Serv
         kinds = index_model(model, settings, lambda: goes_on(model))
     except GivenUp:
         return
-    except (OSError, MemoryError) as error:
+    except MemoryError as error:
         for one in _indexes(model):
             one.settle(None)
         reason = {"reason": type(error).__name__, "detail": str(error)}
@@ -91,9 +91,6 @@ def index_model(model: ServingModel, settings: IndexSettings, between: Callable[
     """Put the indexes that suit the model in the place of the exact ones; their kinds, in the order of its shelves.
 
     between: called every second or so; what it raises ends the work.
-
-    Raises:
-        OSError: they cannot be kept.
     """
     shelves = _shelves(model)
     kinds = [_kind(shelf, settings) for shelf in shelves]
@@ -114,19 +111,25 @@ def _found_or_built(
 ) -> Sequence[ItemIndex | None]:
     from serving.indexes.files import IndexFiles  # noqa: PLC0415 - as in `_built`
 
-    name = f"{model.model_id}.{settings.kind}.{settings.recall}.{_MADE}"
-    files = None if settings.folder is None else IndexFiles(settings.folder)
-    matrices = [latest.matrix for latest in _indexes(model)]
-    if files is None or settings.folder is None:
+    if settings.folder is None:
         return build()
-    if (found := files.find(name, matrices)) is not None:
-        return found
-    with alone_in(settings.folder, between):  # others of this machine wait, with the exact index, and find it then
+    name = f"{model.model_id}.{settings.kind}.{settings.recall}.{_MADE}"
+    matrices = [latest.matrix for latest in _indexes(model)]
+    built: Sequence[ItemIndex | None] = ()
+    try:
+        files = IndexFiles(settings.folder)
         if (found := files.find(name, matrices)) is not None:
             return found
-        built = build()
-        files.keep(name, built)
-    return files.find(name, matrices) or built  # mapped, so that the processes of this machine have it once
+        with alone_in(settings.folder, between):  # others of this machine wait, with the exact index, and find it then
+            if (found := files.find(name, matrices)) is not None:
+                return found
+            built = build()
+            files.keep(name, built)
+        return files.find(name, matrices) or built  # mapped, so that the processes of this machine have it once
+    except OSError as error:
+        fields = {"folder": str(settings.folder), "reason": type(error).__name__, "detail": str(error)}
+        _LOG.warning("indexes are not kept: this process has them for itself", extra={"fields": fields})
+        return built or build()
 
 
 def _built(

@@ -62,7 +62,7 @@ class Hub:
                 if frame.kind is Kind.LISTENS:
                     listens(line)
         except BadInput:
-            pass  # it ended within one
+            pass  # what it says is no frame of ours: its line is closed, and it ends
         finally:
             del self._lines[line.number]
             line.close()

@@ -112,23 +112,35 @@ def test_requests_go_on_while_an_index_is_built_and_the_thread_steps_back_for_th
     assert isinstance(latest(model).answering, InvertedIndex)
 
 
-def test_an_index_that_cannot_be_kept_leaves_the_exact_one_and_the_log_says_so(
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+
+def test_indexes_that_cannot_be_kept_are_used_all_the_same(
     model: ServingModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("in the way")
+    assert index_model(model, IndexSettings("int8", folder=tmp_path / "file")) == ["int8"]
+    assert isinstance(latest(model).answering, Int8Index)
+    assert warnings(caplog) == ["indexes are not kept: this process has them for itself"]
+
+
+def test_where_there_is_no_memory_for_an_index_the_exact_one_goes_on_and_the_log_says_so(
+    model: ServingModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    def models() -> tuple[ServingModel]:
+        if threading.current_thread().name.startswith("indexing"):
+            raise MemoryError
+        return (model,)
 
     async def run() -> None:
-        keeping = asyncio.create_task(
-            keep_indexed(lambda: (model,), IndexSettings("int8", folder=tmp_path / "file"), 0.01)
-        )
+        keeping = asyncio.create_task(keep_indexed(models, IndexSettings("int8"), 0.01))
         await settled(model)
         keeping.cancel()
 
     asyncio.run(run())
     assert isinstance(latest(model).answering, ExactIndex)
-    assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
-        "no index built, the exact one goes on answering"
-    ]
+    assert warnings(caplog) == ["no index built, the exact one goes on answering"]
 
 
 def test_nobody_waits_for_the_index_of_a_model_that_went_or_of_a_server_that_ends(model: ServingModel) -> None:
@@ -169,3 +181,16 @@ def test_a_server_builds_the_index_that_it_is_told_to_and_keeps_it(publisher: Pu
             assert len(server.ask(session_events=[{"item_id": "item-3"}], k=10)["items"]) == 10
     kept = {file.name for file in (tmp_path / "indexes").iterdir()}
     assert kept == {f"{model_id}.vectors", f"{model_id}.int8.0.99.2"}
+
+
+def test_a_server_whose_index_folder_cannot_be_written_answers_from_its_own_memory(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    model_id = publisher.publish(draft(1, items=ITEMS))
+    config = config_of(publisher, index="int8", index_folder=tmp_path / "file" / "indexes")
+    with started(config, tmp_path) as server:
+        server.serves(model_id)
+        assert server.logged("vectors are not shared: this process has them for itself")
+        assert server.logged("indexed")[0]["indexes"] == ["int8"]
+        assert len(server.ask(session_events=[{"item_id": "item-3"}], k=10)["items"]) == 10
