@@ -57,20 +57,26 @@ def run_watched(command: Sequence[str], environment: Mapping[str, str], limit: f
 
 def tree_megabytes(root: int, proc: Path = Path("/proc")) -> float:
     """Memory of a process and its descendants now, in 10^6 bytes; 0 for a process that is gone."""
+    total = 0.0
+    for process in tree_of(root, proc):
+        for line in _read(proc / str(process) / "smaps_rollup").splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1]) * 1024 / 1e6
+    return total
+
+
+def tree_of(root: int, proc: Path = Path("/proc")) -> list[int]:
+    """A process, and its descendants now."""
     children = defaultdict(list)
     for status in proc.glob("[0-9]*/stat"):
         text = _read(status)
         if text:
             parent = int(text.rpartition(")")[2].split()[1])
             children[parent].append(int(status.parent.name))
-    total, left = 0.0, [root]
-    while left:
-        process = left.pop()
-        left += children[process]
-        for line in _read(proc / str(process) / "smaps_rollup").splitlines():
-            if line.startswith("Pss:"):
-                total += int(line.split()[1]) * 1024 / 1e6
-    return total
+    found = [root]
+    for process in found:
+        found += children[process]
+    return found
 
 
 def _read(path: Path) -> str:

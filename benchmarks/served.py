@@ -48,7 +48,7 @@ class Served:
         """Bytes of the log: from there on lies what comes after this moment."""
         return self._log.stat().st_size
 
-    def logged(self, since: int, message: str, **fields: str) -> float:
+    def logged(self, since: int, message: str, **fields: object) -> float:
         """When the first line with that message and those fields was written, in seconds of `time.monotonic`.
 
         since: bytes of the log that are not looked at.
@@ -58,7 +58,7 @@ class Served:
         """
         return self._logged(since, message, **fields)[0]
 
-    def said(self, since: int, message: str, **fields: str) -> dict[str, Any]:
+    def said(self, since: int, message: str, **fields: object) -> dict[str, Any]:
         """That line itself."""
         return self._logged(since, message, **fields)[1]
 
@@ -102,7 +102,7 @@ class Served:
         if self._process.wait(_PATIENCE):
             raise ServerFailed(f"the server ended with status {self._process.returncode}: {self._end_of_log()}")
 
-    def _logged(self, since: int, message: str, **fields: str) -> tuple[float, dict[str, Any]]:
+    def _logged(self, since: int, message: str, **fields: object) -> tuple[float, dict[str, Any]]:
         deadline, wanted = time.monotonic() + _PATIENCE, json.dumps(message).encode()
         while time.monotonic() < deadline and self._process.poll() is None:
             with self._log.open("rb") as log:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.process_memory import tree_of
 from benchmarks.served import ServerFailed
 
 _PATIENCE = 120.0  # seconds; TensorFlow and an index of a million items take some
@@ -56,7 +57,11 @@ def tell_address(bound: socket.socket, file: Path) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What all threads of a process have computed so far; 0 where there is no /proc."""
+    """What a process and its descendants have computed so far, all threads; 0 where there is no /proc."""
+    return sum(_cpu_seconds(one) for one in tree_of(pid))
+
+
+def _cpu_seconds(pid: int) -> float:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -103,8 +103,8 @@ class Shop:
         asyncio.run(_fill(folder / "items.sqlite", _products(groups, size.items + size.items // _NEW)))
         self._histories = _histories(groups, size)
 
-    def config(self) -> ServingConfig:
-        """Of a server on it."""
+    def config(self, workers: int = 1) -> ServingConfig:
+        """Of a server on it, of so many processes."""
         in_file, keys = self.size.store == "sqlite", self.folder / "store.keys"
         own_keys(keys)  # makes them
         return ServingConfig(
@@ -116,6 +116,7 @@ class Shop:
             placements={"front-page": FRONT_PAGE},
             index=self.size.found_by,
             port=0,
+            workers=workers,
             keep_alive_seconds=_KEEP_ALIVE,
         )
 

@@ -2,7 +2,8 @@
 
 Three kinds of server take the same load one after the other, each in a process of its own, over loopback: Hearth's with
 a shop's rules, caps and diversity, once for each filter; the same HTTP with a constant reply, which is the floor; and
-FastAPI around TFRS's BruteForce, as tutorials build it.
+FastAPI around TFRS's BruteForce, as tutorials build it, which uses all cores. So Hearth's can be measured by several
+workers as well.
 """
 
 import json
@@ -46,6 +47,7 @@ class Plan(NamedTuple):
     soak: seconds that a load goes on at the end; 0 for none.
     share: of the requests a second that met the last bound: the load of the soak.
     peers: whether the two others are measured as well.
+    workers: above 1, a server of so many processes is measured too, with the first of the filters.
     """
 
     selectivities: Sequence[float] = (1.0, 0.5, 0.01)
@@ -55,6 +57,7 @@ class Plan(NamedTuple):
     soak: float = 0.0
     share: float = 0.7
     peers: bool = True
+    workers: int = 1
 
 
 def measure_serving(size: Size, plan: Plan, report: Callable[[str], None]) -> dict[str, Any]:
@@ -69,6 +72,8 @@ def measure_serving(size: Size, plan: Plan, report: Callable[[str], None]) -> di
             "serving is measured with filters that let through more than 0 and up to 1, under a share of the load "
             f"likewise; got selectivities={list(plan.selectivities)}, share={plan.share}"
         )
+    if plan.workers > 1 and size.store == "memory":
+        raise BadInput("several workers cannot share what is kept in memory; keep people in sqlite")
     soaked = None
     with tempfile.TemporaryDirectory(prefix="hearth-serving-") as name:
         folder = Path(name)
@@ -85,6 +90,8 @@ def measure_serving(size: Size, plan: Plan, report: Callable[[str], None]) -> di
             if plan.soak:
                 soaked = _soaked(server, shop, plan, rows[0], report)
             server.stop()
+        if plan.workers > 1:
+            rows.append(_of_workers(shop, plan, report))
         if plan.peers:
             rows += _of_peers(shop, plan, reply, report)
     return {
@@ -100,12 +107,24 @@ def measure_serving(size: Size, plan: Plan, report: Callable[[str], None]) -> di
     }
 
 
+def _of_workers(shop: Shop, plan: Plan, report: Callable[[str], None]) -> dict[str, Any]:
+    """The people whom the first server was told of are in the file that they share."""
+    report(f"{plan.workers} workers")
+    with served(shop.config(plan.workers), shop.folder) as server:
+        for worker in range(plan.workers):
+            server.logged(0, "indexed", model_id=shop.model_id, worker=worker)
+        row = _of_hearth(server, shop, plan, plan.selectivities[0], report, plan.workers)
+        server.stop()
+    return row
+
+
 def _of_hearth(
-    server: Served, shop: Shop, plan: Plan, selectivity: float, report: Callable[[str], None]
+    server: Served, shop: Shop, plan: Plan, selectivity: float, report: Callable[[str], None], workers: int = 1
 ) -> dict[str, Any]:
     before = _probed(server)
     asked = Asked(shop.requests(selectivity, plan.k), plan.connections)
-    row = _row("hearth", server.address, server.pid, asked, shop, plan, report, selectivity)
+    name = "hearth" if workers == 1 else f"hearth, {workers} workers"
+    row = _row(name, server.address, server.pid, asked, shop, plan, report, selectivity)
     total, count = (now - then for now, then in zip(_probed(server), before, strict=True))
     return {
         **row,
@@ -208,12 +227,19 @@ def _probed(server: Served) -> tuple[float, float]:
 
 
 def _targets(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Hearth without a filter, or with the widest one, by the two others; None where one never meets the bound."""
-    hearth, constant, tutorial = rows[0], rows[-2], rows[-1]
+    """Hearth without a filter, or with the widest one, by the two others; None where one never meets the bound.
 
-    def ratio(of: dict[str, Any], bound: str) -> float | None:
-        ours, theirs = hearth["at"][bound], of["at"][bound]
-        return None if ours is None or theirs is None else ours["rps"] / theirs["rps"]
+    by_tutorial_of_workers: of the server of several processes; None where there is none.
+    """
+    hearth, constant, tutorial = rows[0], rows[-2], rows[-1]
+    workers = next((row for row in rows if row["server"].endswith("workers")), None)
+
+    def ratio(ours: dict[str, Any], theirs: dict[str, Any], bound: str) -> float | None:
+        one, other = ours["at"][bound], theirs["at"][bound]
+        return None if one is None or other is None else one["rps"] / other["rps"]
+
+    def ratios(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, float | None]:
+        return {bound: ratio(ours, theirs, bound) for bound in ours["at"]}
 
     def cpu_ratio(of: dict[str, Any]) -> float:
         return float(of["busy"]["cpu_milliseconds"] / hearth["busy"]["cpu_milliseconds"])
@@ -221,8 +247,9 @@ def _targets(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "share_of_constant": SHARE_OF_CONSTANT,
         "times_tutorial": TIMES_TUTORIAL,
-        "of_constant": {f"{bound:g}": ratio(constant, f"{bound:g}") for bound in BOUNDS},
-        "by_tutorial": {f"{bound:g}": ratio(tutorial, f"{bound:g}") for bound in BOUNDS},
+        "of_constant": ratios(hearth, constant),
+        "by_tutorial": ratios(hearth, tutorial),
+        "by_tutorial_of_workers": None if workers is None else ratios(workers, tutorial),
         "cpu_of_constant": cpu_ratio(constant),
         "cpu_by_tutorial": cpu_ratio(tutorial),
     }

@@ -28,6 +28,9 @@ def serving(
     soak: Annotated[float, typer.Option(min=0.0, help="Seconds that a load goes on at the end; 0: none.")] = 0.0,
     share: Annotated[float, typer.Option(help="Load of the soak, by what meets a p99 of 50 ms.")] = 0.7,
     peers: Annotated[bool, typer.Option(help="Whether the two other servers are measured as well.")] = True,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Above 1, a server of so many processes is measured too.")
+    ] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Find by steps how many requests a second real servers answer with a p99 of 10 and of 50 ms.
@@ -40,7 +43,7 @@ def serving(
     from benchmarks.serving_under_load import Plan, measure_serving
 
     size = Size(items=items, dim=dim, people=people, store=store, found_by=index)
-    plan = Plan(tuple(selectivity or Plan().selectivities), k, connections, seconds, soak, share, peers)
+    plan = Plan(tuple(selectivity or Plan().selectivities), k, connections, seconds, soak, share, peers, workers)
     with told_steps(ERR) as report:
         figures = measure_serving(size, plan, report)
     if as_json:
@@ -74,7 +77,13 @@ def show_serving(figures: dict[str, Any]) -> None:
             )
         )
     if (targets := figures["targets"]) is not None:
-        for name, wanted in (("of_constant", "share_of_constant"), ("by_tutorial", "times_tutorial")):
+        for name, wanted in (
+            ("of_constant", "share_of_constant"),
+            ("by_tutorial", "times_tutorial"),
+            ("by_tutorial_of_workers", "times_tutorial"),
+        ):
+            if targets[name] is None:
+                continue
             ratios = ", ".join(f"{_ratio(value)} at {bound} ms" for bound, value in targets[name].items())
             OUT.print(f"rps {name.replace('_', ' ')}: {ratios}; should be {targets[wanted]:g} or more")
     OUT.print(f"{figures['processor']}, {figures['cores']} cores, {figures['date']}: {figures['command']}")

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -231,18 +233,39 @@ def test_processor_time_of_a_process_grows_as_it_computes() -> None:
     assert 0.15 < cpu_seconds(os.getpid()) - before < 5.0
 
 
+def test_processor_time_is_that_of_a_whole_tree_of_processes() -> None:
+    loop = "import time; [None for _ in iter(lambda: time.process_time() < 0.4, False)]; print(1, flush=True); input()"
+    inner = [sys.executable, "-c", loop]
+    outer = [sys.executable, "-c", f"import subprocess; subprocess.run({inner!r})"]
+    with subprocess.Popen(outer, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        process.stdout.readline()
+        assert cpu_seconds(process.pid) > 0.35
+        process.stdin.write(b"\n")
+
+
 @pytest.mark.parametrize("wrong", [{"selectivities": ()}, {"selectivities": (0.0,)}, {"share": 1.5}])
 def test_a_plan_that_measures_nothing_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="up to 1"):
         measure_serving(SMALL, Plan(**wrong), lambda _: None)
 
 
+def test_workers_need_a_store_that_they_share() -> None:
+    with pytest.raises(BadInput, match="keep people in sqlite"):
+        measure_serving(SMALL._replace(store="memory"), Plan(workers=2), lambda _: None)
+
+
 @pytest.mark.slow
 def test_all_three_servers_are_measured_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    plan = Plan(selectivities=(0.5,), seconds=0.2, soak=2.5)
+    plan = Plan(selectivities=(0.5,), seconds=0.2, soak=2.5, workers=2)
     figures = measure_serving(SMALL._replace(found_by="int8"), plan, lambda _: None)
-    hearth, constant, tutorial = figures["rows"]
-    assert [row["server"] for row in (hearth, constant, tutorial)] == ["hearth", "constant", "tutorial"]
+    hearth, workers, constant, tutorial = figures["rows"]
+    names = ["hearth", "hearth, 2 workers", "constant", "tutorial"]
+    assert [row["server"] for row in figures["rows"]] == names
+    both = [row["at"]["50"] for row in (workers, tutorial)]
+    expected = None if None in both else both[0]["rps"] / both[1]["rps"]
+    assert figures["targets"]["by_tutorial_of_workers"]["50"] == pytest.approx(expected)
     assert hearth["selectivity"] == 0.5
     assert hearth["recall"] == (1.0 if hearth["recall_probes"] else None)
     assert figures["index"] == "int8"
