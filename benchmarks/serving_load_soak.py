@@ -1,11 +1,14 @@
 """A soak: a load that goes on for minutes, looked at minute by minute: errors, latency, what the server takes.
 
 The load stays the same. Where a minute's requests take more of the processor, either the server has more to do for
-each, or the machine does less in the time.
+each, or the machine does less in the time. Which of the two, a yardstick says: a piece of work that is always the same,
+done once a second beside it.
 """
 
+import random
 import threading
 import time
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,23 +20,30 @@ from benchmarks.serving_load_peers import cpu_seconds
 
 _WINDOW = 60.0  # seconds
 _SAMPLE = 1.0  # seconds between two samples
+_NUMBERS, _LOOKED_UP = 1_000_000, 5000  # of the yardstick, which takes about a millisecond
 
 
 class Sample(NamedTuple):
-    """The server's memory in 10^6 bytes, and the processor time that it has taken so far, at a monotonic time."""
+    """A moment, of the monotonic clock.
+
+    megabytes: of memory that the server holds.
+    cpu_seconds: that it has computed so far.
+    yardstick: seconds of processor time that a piece of work took which is always the same.
+    """
 
     at: float
     megabytes: float
     cpu_seconds: float
+    yardstick: float
 
 
 def soak(server: Served, load: Load, rate: float, seconds: float) -> dict[str, Any]:
     """Requests a second for so long, by minute; and by how much memory and p99 of the last differ from the first's."""
     samples: list[Sample] = []
-    ended = threading.Event()
+    ended, yardstick = threading.Event(), _yardstick()
 
     def take() -> None:
-        samples.append(Sample(time.monotonic(), server.megabytes(), cpu_seconds(server.pid)))
+        samples.append(Sample(time.monotonic(), server.megabytes(), cpu_seconds(server.pid), yardstick()))
 
     def sample() -> None:
         while not ended.wait(_SAMPLE):
@@ -61,6 +71,19 @@ def soak(server: Served, load: Load, rate: float, seconds: float) -> dict[str, A
     }
 
 
+def _yardstick() -> Callable[[], float]:
+    """Look numbers up all over a large list, in Python: bound by caches and the interpreter, as a server is."""
+    numbers = random.Random(1).sample(range(_NUMBERS), _NUMBERS)  # noqa: S311 - nothing hangs on it
+    places = numbers[:_LOOKED_UP]
+
+    def took() -> float:
+        began = time.thread_time()
+        sum(numbers[numbers[place]] for place in places)
+        return time.thread_time() - began
+
+    return took
+
+
 def minutes_of(answers: NDArray[Any], samples: list[Sample], window: float = _WINDOW) -> list[dict[str, Any]]:
     """By minute in which requests were due; what is left over at the end belongs to the last.
 
@@ -75,7 +98,7 @@ def minutes_of(answers: NDArray[Any], samples: list[Sample], window: float = _WI
         since = first + minute * window
         until = since + window if minute < count - 1 else last + window
         those = answers[(answers["due"] >= since) & (answers["due"] < until)]
-        held = [sample.megabytes for sample in samples if since <= sample.at < until]
+        taken = [sample for sample in samples if since <= sample.at < until]
         began, ended = np.interp((since, min(until, last)), sampled, computed).tolist()
         p50, p99 = np.percentile(1e3 * (those["done"] - those["due"]), (50, 99)).tolist()
         minutes.append(
@@ -85,8 +108,14 @@ def minutes_of(answers: NDArray[Any], samples: list[Sample], window: float = _WI
                 "p50": p50,
                 "p99": p99,
                 "cpu_milliseconds": 1e3 * (ended - began) / len(those),
-                "megabytes": float(np.median(held)) if held else 0.0,
-                "megabytes_highest": max(held, default=0.0),
+                "megabytes": _median(sample.megabytes for sample in taken),
+                "megabytes_highest": max((sample.megabytes for sample in taken), default=0.0),
+                "yardstick_milliseconds": 1e3 * _median(sample.yardstick for sample in taken),
             }
         )
     return minutes
+
+
+def _median(numbers: Iterable[float]) -> float:
+    found = list(numbers)
+    return float(np.median(found)) if found else 0.0

@@ -66,13 +66,13 @@ def show_serving(figures: dict[str, Any]) -> None:
     if (soak := figures["soak"]) is not None:
         minutes = (
             (str(number), f"{of['requests']:,}", str(of["failed"]), f"{of['p50']:.1f}", f"{of['p99']:.1f}",
-             f"{of['cpu_milliseconds']:.2f}", f"{of['megabytes']:,.0f}")
+             f"{of['cpu_milliseconds']:.2f}", f"{of['yardstick_milliseconds']:.2f}", f"{of['megabytes']:,.0f}")
             for number, of in enumerate(soak["minutes"], 1)
         )  # fmt: skip
         OUT.print(
             table(
                 f"{soak['rate']:.0f} requests a second for {soak['seconds']:g} s",
-                ("minute", "requests", "failed", "p50 ms", "p99", "CPU ms", "MB"),
+                ("minute", "requests", "failed", "p50 ms", "p99", "CPU ms", "yardstick", "MB"),
                 minutes,
             )
         )

@@ -178,13 +178,14 @@ def test_where_no_rate_meets_the_bound_there_is_none_and_steps_of_another_bound_
 def test_minutes_have_the_requests_that_were_due_in_them_and_the_last_what_is_left_over() -> None:
     rows = [(0.5 * n, 0.5 * n, 0.5 * n + (0.01 if n < 20 else 0.03), 200 if n != 25 else 503) for n in range(44)]
     figures = [(0.0, 100.0, 7.0), (5.0, 102.0, 7.1), (6.0, 109.0, 7.12), (15.0, 140.0, 7.3), (21.0, 150.0, 7.9)]
-    samples = [Sample(*one) for one in figures]
+    samples = [Sample(*one, yardstick=0.001 * number) for number, one in enumerate(figures, 1)]
     first, last = minutes_of(answered(*rows), samples, window=10.0)
     assert (first["requests"], first["failed"], last["requests"], last["failed"]) == (20, 0, 24, 1)
     assert (first["p99"], last["p50"]) == (pytest.approx(10.0), pytest.approx(30.0))
     # By 10 s 7.2 of processor time, by 21 s, before the last request, 7.9.
     assert first["cpu_milliseconds"] == pytest.approx(1e3 * 0.2 / 20)
     assert last["cpu_milliseconds"] == pytest.approx(1e3 * 0.7 / 24)
+    assert (first["yardstick_milliseconds"], last["yardstick_milliseconds"]) == (pytest.approx(2.0), pytest.approx(4.5))
     assert (first["megabytes"], first["megabytes_highest"], last["megabytes"]) == (102.0, 109.0, 145.0)
 
 
@@ -281,5 +282,6 @@ def test_all_three_servers_are_measured_and_shown(capsys: pytest.CaptureFixture[
         assert figures["soak"]["rate"] == pytest.approx(0.7 * hearth["at"]["50"]["rps"])
         assert figures["soak"]["requests"] == sum(minute["requests"] for minute in figures["soak"]["minutes"])
         assert figures["soak"]["minutes"][0]["megabytes"] > 50
+        assert figures["soak"]["minutes"][0]["yardstick_milliseconds"] > 0.1
     show_serving(figures)
     assert "tutorial" in capsys.readouterr().out
