@@ -260,7 +260,7 @@ def test_workers_need_a_store_that_they_share() -> None:
 @pytest.mark.slow
 def test_all_three_servers_are_measured_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
     plan = Plan(selectivities=(0.5,), seconds=0.2, soak=2.5, workers=2)
-    figures = measure_serving(SMALL._replace(found_by="int8"), plan, lambda _: None)
+    figures = measure_serving(SMALL._replace(found_by="int8", store="sqlite"), plan, lambda _: None)
     hearth, workers, constant, tutorial = figures["rows"]
     names = ["hearth", "hearth, 2 workers", "constant", "tutorial"]
     assert [row["server"] for row in figures["rows"]] == names
