@@ -17,6 +17,7 @@ from urllib.request import ProxyHandler, build_opener
 import numpy as np
 
 from benchmarks.machine import provenance
+from benchmarks.process_memory import tree_megabytes
 from benchmarks.served import Served, ServerFailed, served
 from benchmarks.serving_load import Asked, Load, loading
 from benchmarks.serving_load_peers import cpu_seconds, peer
@@ -130,7 +131,7 @@ def _of_hearth(
         **row,
         "recall": total / count if count else None,
         "recall_probes": int(count),
-        "megabytes": server.megabytes(),
+        "megabytes": tree_megabytes(server.pid),
     }
 
 
