@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 KEPT_SECONDS = 3600.0
-MOST_REPLIES = 200_000  # about 70 MB, and
-MOST_ITEMS = 5_000_000  # of theirs: some 60 MB more
+MOST_REPLIES = 200_000
+MOST_BYTES = 100_000_000
+"""As they are kept: some 200 for ten items of short ids. What finds them comes on top, 150 each."""
+
 _PARTS = 64  # of what is remembered; the oldest is forgotten as a whole
 
 Counted: TypeAlias = Literal["shown", "clicked"]
@@ -51,13 +53,15 @@ class _Reply(NamedTuple):
 class _Part:
     """Some replies that came one after the other.
 
+    began: when the first of them was given.
     until: when the last of them is too old.
-    items: of all of them.
+    held: bytes of all of them.
     shown, clicked: of replies of which something was counted; bit i is set once that was counted of item i.
     """
 
+    began: float
     until: float = 0.0
-    items: int = 0
+    held: int = 0
     replies: dict[str, bytes] = field(default_factory=dict)
     shown: dict[str, int] = field(default_factory=dict)
     clicked: dict[str, int] = field(default_factory=dict)
@@ -71,14 +75,14 @@ class Attribution:
 
     kept_seconds: how long a reply is remembered.
     most: replies; where there are more, the oldest 64th is forgotten.
-    most_items: items of all of them; likewise.
+    most_bytes: of all of them as they are kept; likewise.
     """
 
     def __init__(
-        self, kept_seconds: float = KEPT_SECONDS, most: int = MOST_REPLIES, most_items: int = MOST_ITEMS
+        self, kept_seconds: float = KEPT_SECONDS, most: int = MOST_REPLIES, most_bytes: int = MOST_BYTES
     ) -> None:
-        self._kept_seconds, self._most, self._most_items = kept_seconds, most, most_items
-        self._replies = self._items = 0
+        self._kept_seconds, self._most, self._most_bytes = kept_seconds, most, most_bytes
+        self._replies = self._bytes = 0
         self._parts: deque[_Part] = deque()
 
     def __len__(self) -> int:
@@ -94,16 +98,16 @@ class Attribution:
         names = tuple(items)
         bits = sum(1 << place for place, name in enumerate(names) if name in ads)
         reply = _Reply(now + self._kept_seconds, bits, origin[:], names)
-        part = self._newest()
+        part, kept = self._newest(now), reply.kept()
         self._replies += recommendation_id not in part.replies
-        part.replies[recommendation_id] = reply.kept()
+        part.replies[recommendation_id] = kept
         part.until = reply.until
-        part.items += len(names)
-        self._items += len(names)
+        part.held += len(kept)
+        self._bytes += len(kept)
         while self._parts and self._is_too_much(now):
             gone = self._parts.popleft()
             self._replies -= len(gone.replies)
-            self._items -= gone.items
+            self._bytes -= gone.held
 
     def knows(self, recommendation_id: str, now: float) -> bool:
         """Whether the reply is remembered here."""
@@ -133,14 +137,17 @@ class Attribution:
         reply = found[1]
         return bool(reply.ads >> reply.items.index(item_id) & 1)
 
-    def _newest(self) -> _Part:
-        """The part for one more reply."""
-        if self._parts:
-            newest = self._parts[-1]
-            if _PARTS * len(newest.replies) < self._most and _PARTS * newest.items < self._most_items:
-                return newest
-        self._parts.append(_Part())
-        return self._parts[-1]
+    def _newest(self, now: float) -> _Part:
+        """The part for one more reply. One is as long as a 64th of what may be, by replies, bytes or time."""
+        newest = self._parts[-1] if self._parts else None
+        if (
+            newest is None
+            or _PARTS * len(newest.replies) >= self._most
+            or _PARTS * newest.held >= self._most_bytes
+            or _PARTS * (now - newest.began) >= self._kept_seconds
+        ):
+            self._parts.append(newest := _Part(now))
+        return newest
 
     def _known(self, recommendation_id: str, now: float) -> tuple[_Part, _Reply] | None:
         for part in reversed(self._parts):  # events follow soon
@@ -151,4 +158,4 @@ class Attribution:
         return None
 
     def _is_too_much(self, now: float) -> bool:
-        return self._replies > self._most or self._items > self._most_items or self._parts[0].until <= now
+        return self._replies > self._most or self._bytes > self._most_bytes or self._parts[0].until <= now

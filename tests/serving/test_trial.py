@@ -154,19 +154,28 @@ def test_a_reply_tells_which_of_its_items_were_ads_as_long_as_it_is_remembered()
     assert attribution.was_ad("one", "tea", 10.0) is attribution.was_ad("two", "tea", 9.0) is None
 
 
-def test_long_replies_are_remembered_as_long_as_their_items_have_room() -> None:
-    attribution = Attribution(most_items=5)
-    for name, items in (("first", 3), ("second", 2), ("third", 2)):
-        attribution.remember(name, Origin("home", "r1"), map(str, range(items)), now=0.0)
-    assert [attribution.count(name, "0", "shown", 1.0) is None for name in ("first", "second", "third")] == [
-        True,
-        False,
-        False,
-    ]
-    attribution.remember("whole", Origin("home", "r1"), map(str, range(6)), now=2.0)
+def test_long_replies_are_remembered_as_long_as_there_is_room() -> None:
+    """Ids of a thousand letters, and room for five of them and what is beside them."""
+
+    def items(count: int) -> list[str]:
+        return [str(number) * 1000 for number in range(count)]
+
+    attribution = Attribution(most_bytes=5500)
+    for name, count in (("first", 3), ("second", 2), ("third", 2)):
+        attribution.remember(name, Origin("home", "r1"), items(count), now=0.0)
+    known = [attribution.count(name, "0" * 1000, "shown", 1.0) is not None for name in ("first", "second", "third")]
+    assert known == [False, True, True]
+    attribution.remember("whole", Origin("home", "r1"), items(6), now=2.0)
     assert len(attribution) == 0
-    attribution.remember("fourth", Origin("home", "r1"), map(str, range(5)), now=2.0)
+    attribution.remember("fourth", Origin("home", "r1"), items(5), now=2.0)
     assert len(attribution) == 1
+
+
+def test_few_replies_are_forgotten_soon_after_their_time() -> None:
+    attribution = Attribution(kept_seconds=3600.0)
+    for number in range(2880):  # one in half a minute, for a day
+        attribution.remember(f"{number}", Origin("home", "r1"), ["heat"], now=30.0 * number)
+    assert 120 <= len(attribution) <= 124
 
 
 @given(st.lists(st.tuples(st.sampled_from(["one", "two", "none"]), st.integers(0, 8), st.booleans())))
