@@ -44,10 +44,14 @@ class RegistryCopies:
         return copy
 
     def forget(self, checkpoint_id: str) -> bool:
-        """Remove a copy; False where there is none."""
+        """Remove a copy, or what is in its place; False where there is none."""
         copy = self.folder / checkpoint_id
         there = copy.is_dir()
-        shutil.rmtree(copy, ignore_errors=True)
+        if there:
+            shutil.rmtree(copy, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                copy.unlink()
         return there
 
     def _by_use(self) -> list[Path]:

@@ -148,10 +148,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def framework(_request: Request, error: HTTPException) -> Response:
-        return respond(_of_http(error))
+        return respond(of_http(error))
 
 
-def _of_http(error: HTTPException) -> Problem:
+def of_http(error: HTTPException) -> Problem:
+    """What the framework refuses, as a problem."""
     headers = dict(error.headers or {})
     if headers.get("Allow") == "GET":
         headers["Allow"] = "GET, HEAD"  # see serving.observed

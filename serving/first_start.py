@@ -5,21 +5,20 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SOON_SECONDS = 4.0  # in which a server that finds what was compiled has begun to read its model, on most machines
+SOON_SECONDS = 4.0  # three times what importing takes where it was compiled before
 
 _LOG = logging.getLogger("serving.server")
 
 
-def say_why() -> None:
-    """Say why a start that has not come far yet may take long."""
+def _say_why() -> None:
     reason = "a machine's first start compiles for some 20 seconds; what was compiled is kept"
     _LOG.info("still starting", extra={"fields": {"reason": reason}})
 
 
 @contextmanager
 def said_why(seconds: float = SOON_SECONDS) -> Iterator[None]:
-    """Say it where the block takes longer than that."""
-    timer = threading.Timer(seconds, say_why)
+    """Say why it may take long, where the block does, in which a server's modules are imported."""
+    timer = threading.Timer(seconds, _say_why)
     timer.daemon = True
     timer.start()
     try:

@@ -1,6 +1,6 @@
 """Indexing: each model that comes to answer gets the indexes that suit it, built beside the requests.
 
-Until they are built the exact index answers, and where there is no memory for them, it goes on. One thread builds, one
+Until they are built the exact index answers, and where they cannot be, it goes on. One thread builds, one
 model after the other, and the kernel gives it what time requests leave (its priority is low). What was built is kept in
 a folder, where there is one, and the next server of this machine maps it instead.
 """
@@ -78,7 +78,7 @@ def _index(model: ServingModel, settings: IndexSettings, goes_on: Callable[[Serv
         kinds = index_model(model, settings, lambda: goes_on(model))
     except GivenUp:
         return
-    except MemoryError as error:
+    except (OSError, MemoryError) as error:
         for one in _indexes(model):
             one.settle(None)
         reason = {"reason": type(error).__name__, "detail": str(error)}

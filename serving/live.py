@@ -199,13 +199,7 @@ class LiveModel:
 
     def _build(self, model_id: str) -> ServingModel:
         require_headroom(self._registry.manifest(model_id), self._max_model_bytes)
-        checkpoint = self._registry.load(model_id)
-        try:
-            return build_model(checkpoint, self._index_folder)
-        except OSError as error:  # the folder is full, or not to be written to
-            fields = {"folder": str(self._index_folder), "reason": type(error).__name__, "detail": str(error)}
-            _LOG.warning("vectors are not shared: this process has them for itself", extra={"fields": fields})
-            return build_model(checkpoint)
+        return build_model(self._registry.load(model_id), self._index_folder)
 
     def _swap(self, model: ServingModel) -> None:
         before, self.model, self.failure, self._attempts = self.model, model, None, 0

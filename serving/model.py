@@ -1,5 +1,6 @@
 """The serving model: a verified checkpoint with all that a request needs of it, made once and never changed."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -7,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from feature_store.arrays import Float32Array
 from feature_store.blend import blended_items, blended_query, discounts
 from feature_store.checkpoint import Checkpoint
 from feature_store.item_item import ItemItem
 from feature_store.row_ranges import rows_of
 from serving.indexes.shared_vectors import shared_vectors
 from serving.shelf import Shelf
+
+_LOG = logging.getLogger("serving.model")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,16 +62,16 @@ def _discounted(checkpoint: Checkpoint) -> ItemItem | None:
 def build_model(checkpoint: Checkpoint, index_folder: Path | None = None) -> ServingModel:
     """Make the serving model beside the one that answers now, and warm it with one retrieval of its own.
 
-    index_folder: where the vectors are in a file that the servers of this machine share; None for memory of one's own.
+    index_folder: where the vectors are in a file that the servers of this machine share; None for memory of one's own,
+        which they are in, too, where that cannot be written.
 
     Raises:
-        OSError: the file cannot be written.
         numpy.linalg.LinAlgError: people cannot be folded in on this checkpoint.
     """
     manifest, counts = checkpoint.manifest, checkpoint.item_counts
     vectors = blended_items(checkpoint.item_vectors, counts, manifest.blend)
     if index_folder is not None:
-        vectors = shared_vectors(index_folder, manifest.checkpoint_id, vectors)
+        vectors = _shared(index_folder, manifest.checkpoint_id, vectors)
     vectors.flags.writeable = False
     if manifest.blend.discount == 0:
         # Q is the first columns of what the index has; a second copy would be the largest thing in the process.
@@ -97,3 +101,12 @@ def build_model(checkpoint: Checkpoint, index_folder: Path | None = None) -> Ser
     query = blended_query(checkpoint.fold_in(favourite).vector, 1, manifest.blend)
     everything.closest(query, 10, np.ones(len(vectors), np.bool_), "blended")
     return model
+
+
+def _shared(folder: Path, checkpoint_id: str, vectors: Float32Array) -> Float32Array:
+    try:
+        return shared_vectors(folder, checkpoint_id, vectors)
+    except OSError as error:  # it is full, or not to be written to
+        fields = {"folder": str(folder), "reason": type(error).__name__, "detail": str(error)}
+        _LOG.warning("vectors are not shared: this process has them for itself", extra={"fields": fields})
+        return vectors

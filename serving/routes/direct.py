@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from feature_store.errors import HearthError
-from serving.error_problems import of_kind, problem_of
+from serving.error_problems import of_http, of_kind, problem_of
 from serving.problems import respond
 from serving.routes.parts import is_json, require_utf_8
 
@@ -91,6 +91,8 @@ async def _answered(direct: _Direct, placement: str, body: BaseModel, request: R
         return await direct.endpoint(placement, body, request)
     except HearthError as error:
         return respond(problem_of(error))
+    except HTTPException as error:
+        return respond(of_http(error))
 
 
 def _read(request: Request, messages: Sequence[Message], model: type[BaseModel]) -> BaseModel | None:

@@ -22,7 +22,6 @@ import serving
 from serving.binding import bound, share
 from serving.config import ServingConfig
 from serving.errors import WorkersEnded
-from serving.first_start import SOON_SECONDS, say_why
 from serving.logs import log_to_stderr
 from serving.workers.frames import Frame, Kind
 from serving.workers.hub import Hub, Line
@@ -87,7 +86,6 @@ class _Parent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop, number)
-        still_starting = loop.call_later(SOON_SECONDS, self._say_why)
         keeping = [asyncio.create_task(self._keep(number)) for number in range(self._config.workers)]
         told = asyncio.create_task(self._stopping.wait())
         try:
@@ -98,14 +96,9 @@ class _Parent:
             if not self._stopping.is_set():
                 self._stop(signal.SIGTERM)
             told.cancel()
-            still_starting.cancel()
             ended_well = await self._ended(keeping)
         if not ended_well:
             raise WorkersEnded("a worker did not end in time, and was killed")
-
-    def _say_why(self) -> None:
-        if not self._hub.addresses():
-            say_why()
 
     def _stop(self, number: signal.Signals) -> None:
         self._stopping.set()

@@ -13,9 +13,11 @@ import socket
 import sys
 import threading
 import time
+from contextlib import nullcontext
 
 from feature_store.errors import HearthError
-from serving.server import run
+from serving.first_start import said_why
+from serving.logs import log_to_stderr
 from serving.workers.channel import Channel
 from serving.workers.frames import Frame, Kind, read_frame
 from serving.workers.start import Start
@@ -39,6 +41,9 @@ def main() -> int:
 
 
 def _serve(parent: socket.socket, start: Start) -> int:
+    log_to_stderr(start.number)
+    with said_why() if start.number == 0 else nullcontext():  # all workers wait for the same
+        from serving.server import run  # noqa: PLC0415 - it compiles, and shall end where the parent does
     with parent.dup() as mine:
         channel = Channel(mine, start.number, start.config.workers)
         try:

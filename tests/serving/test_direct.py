@@ -6,6 +6,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 from fastapi import Depends, FastAPI
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -39,6 +40,8 @@ def an_app(*, is_direct: bool) -> Asked:
 
     @app.post("/v1/placements/{placement}:recommend", dependencies=[Depends(count), Depends(takes_json)])
     async def recommend(placement: str, body: RecommendBody, request: Request) -> Response:
+        if body.k == 100:
+            raise HTTPException(415)
         if body.k > 100:
             raise KeyError("a mistake of ours")
         return json_reply(body.model_copy(update={"model_id": f"{placement} {request.headers['x-more']}"}))
@@ -123,3 +126,9 @@ async def test_a_mistake_of_ours_is_the_same_problem() -> None:
     reply = await replies(an_app(is_direct=True), b'{"k": 101}', JSON)
     assert reply == await replies(an_app(is_direct=False), b'{"k": 101}', JSON)
     assert reply[0] == 500
+
+
+async def test_what_an_endpoint_refuses_is_the_same_problem() -> None:
+    reply = await replies(an_app(is_direct=True), b'{"k": 100}', JSON)
+    assert reply == await replies(an_app(is_direct=False), b'{"k": 100}', JSON)
+    assert reply[0] == 415

@@ -115,6 +115,17 @@ def test_shared_vectors_that_are_not_the_checkpoints_are_written_anew(tmp_path: 
     assert (shared_vectors(tmp_path, "r1", VECTORS) == VECTORS).all()
 
 
+def test_a_file_where_a_folder_should_be_gives_way(tmp_path: Path, built: list[ItemIndex | None]) -> None:
+    for name in ("r1.vectors", "r1"):
+        (tmp_path / name).write_text("in the way")
+    assert (shared_vectors(tmp_path, "r1", VECTORS) == VECTORS).all()
+    files = IndexFiles(tmp_path)
+    assert files.find("r1", [MATRIX]) is None
+    files.keep("r1", built[2:])
+    assert files.find("r1", [MATRIX]) is not None
+    assert (tmp_path / "r1.vectors" / "vectors.npy").exists()
+
+
 def test_folders_used_longest_ago_are_removed(tmp_path: Path) -> None:
     for number in range(10):
         shared_vectors(tmp_path, f"r{number}", VECTORS[:5])
