@@ -57,7 +57,7 @@ def tell_address(bound: socket.socket, file: Path) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process and its descendants have computed so far, all threads; 0 where there is no /proc."""
+    """What a process and its descendants, ended ones too, have computed so far, all threads; 0 without a /proc."""
     return sum(_cpu_seconds(one) for one in tree_of(pid))
 
 
@@ -66,4 +66,4 @@ def _cpu_seconds(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

@@ -41,14 +41,15 @@ _PROBED = re.compile(r"^hearth_index_recall_(sum|count)\{[^}]*\} (\S+)$", re.MUL
 class Plan(NamedTuple):
     """How it is measured.
 
-    selectivities: shares of the catalogue that requests' filters let through; 1 is without a filter.
+    selectivities: shares of the catalogue that requests' filters let through; 1 is without a filter. The largest comes
+        first.
     k: items of a list.
     connections: of the load, kept open.
     seconds: of each step.
     soak: seconds that a load goes on at the end; 0 for none.
     share: of the requests a second that met the last bound: the load of the soak.
     peers: whether the two others are measured as well.
-    workers: above 1, a server of so many processes is measured too, with the first of the filters.
+    workers: above 1, a server of so many processes is measured too, with the first filter.
     """
 
     selectivities: Sequence[float] = (1.0, 0.5, 0.01)
@@ -75,6 +76,7 @@ def measure_serving(size: Size, plan: Plan, report: Callable[[str], None]) -> di
         )
     if plan.workers > 1 and size.store == "memory":
         raise BadInput("several workers cannot share what is kept in memory; keep people in sqlite")
+    plan = plan._replace(selectivities=sorted(plan.selectivities, reverse=True))
     soaked = None
     with tempfile.TemporaryDirectory(prefix="hearth-serving-") as name:
         folder = Path(name)
@@ -228,7 +230,7 @@ def _probed(server: Served) -> tuple[float, float]:
 
 
 def _targets(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Hearth without a filter, or with the widest one, by the two others; None where one never meets the bound.
+    """Hearth without a filter, or with the widest one, by the two others; None for what cannot be said.
 
     by_tutorial_of_workers: of the server of several processes; None where there is none.
     """
@@ -242,8 +244,9 @@ def _targets(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     def ratios(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, float | None]:
         return {bound: ratio(ours, theirs, bound) for bound in ours["at"]}
 
-    def cpu_ratio(of: dict[str, Any]) -> float:
-        return float(of["busy"]["cpu_milliseconds"] / hearth["busy"]["cpu_milliseconds"])
+    def cpu_ratio(of: dict[str, Any]) -> float | None:
+        ours, theirs = (float(one["busy"]["cpu_milliseconds"]) for one in (hearth, of))
+        return theirs / ours if ours else None
 
     return {
         "share_of_constant": SHARE_OF_CONSTANT,
